@@ -1,0 +1,43 @@
+"""Checks of what a user passes in: one clear sentence, before anything runs."""
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+def suggest(value: object, allowed: Iterable[str]) -> str:
+    """A ``did you mean`` clause and the list of what is allowed."""
+    allowed = list(allowed)
+    folded = {name.casefold(): name for name in allowed}
+    close = difflib.get_close_matches(str(value).casefold(), folded, n=1, cutoff=0.5)
+    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(map(repr, allowed))}"
+
+
+def check_choice(parameter: str, value: object, allowed: Iterable[str]) -> None:
+    """Raise ``ValueError`` unless ``value`` is one of ``allowed``."""
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ValueError(f"unknown {parameter} {value!r}; {suggest(value, allowed)}")
+
+
+def check_probability(parameter: str, value: float) -> None:
+    """Raise ``ValueError`` unless ``0 <= value <= 1``."""
+    if not _is_number(value) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{parameter} is {value!r}; allowed: a probability in [0, 1]")
+
+
+def check_positive(parameter: str, value: float) -> None:
+    """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
+    if not _is_number(value) or not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{parameter} is {value!r}; allowed: a finite number > 0")
+
+
+def check_count(parameter: str, value: int, least: int = 1) -> None:
+    """Raise ``ValueError`` unless ``value`` is an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{parameter} is {value!r}; allowed: an integer >= {least}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

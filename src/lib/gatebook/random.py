@@ -1,0 +1,57 @@
+"""Random streams that belong to one model and to one purpose.
+
+h-detach draws must not move the data order, and gate noise must not move the
+detach draws: the authors' code draws both from one stream, so that changing `p`
+changes the batches too. Here each purpose has a generator of its own.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def derive_seed(*parts: object) -> int:
+    """A 63-bit seed that depends on all ``parts``, stable between machines."""
+    digest = hashlib.sha256(repr(parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
+    """A new generator seeded by ``derive_seed(*parts)``."""
+    return torch.Generator(device=device).manual_seed(derive_seed(*parts))
+
+
+class Streams:
+    """Named generators derived from one seed, made when first used.
+
+    Arguments:
+        seed: any integer; equal seeds give equal draws.
+
+    Example:
+        >>> streams = Streams(0)
+        >>> torch.rand(2, generator=streams["noise", "cpu"]).shape
+        torch.Size([2])
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self._generators: dict[str, torch.Generator] = {}
+
+    def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
+        purpose, device = key
+        name = f"{purpose}@{torch.device(device).type}"
+        if name not in self._generators:
+            self._generators[name] = generator(self.seed, purpose, device=device)
+        return self._generators[name]
+
+    def state(self) -> dict[str, Tensor]:
+        """Each used stream's state, as byte tensors, for a checkpoint."""
+        return {name: g.get_state() for name, g in self._generators.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Put the streams back where ``state`` found them."""
+        self._generators.clear()
+        for name, value in state.items():
+            purpose, device = name.split("@")
+            self[purpose, device].set_state(value)

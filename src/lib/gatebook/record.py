@@ -1,0 +1,45 @@
+"""The gate recorder: what the gates of a model do while it runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+
+from gatebook.rnn import RNN
+
+Record = dict[str, dict[str, Tensor]]
+"""Layer (``"l0"``, ``"l0_reverse"``, …) to gate name to activations (T, B, units)."""
+
+
+@contextmanager
+def record(model: nn.Module) -> Iterator[Record]:
+    """Record the gate activations of every recurrent layer inside ``model``.
+
+    The tensors are detached, time first, and those of the last forward pass in
+    the block. A reverse direction's time runs backwards, as it was computed.
+
+    Arguments:
+        model: an `LSTM` or `GRU` of this library, or a module that holds one.
+
+    Raises:
+        ValueError: if ``model`` holds no such layer, or more than one.
+
+    Example:
+        >>> from gatebook import LSTM
+        >>> rnn = LSTM(2, 4, gate="UR")
+        >>> with record(rnn) as gates:
+        ...     _ = rnn(torch.zeros(3, 1, 2))
+        >>> gates["l0"]["effective_forget"].shape
+        torch.Size([3, 1, 4])
+    """
+    layers = [m for m in model.modules() if isinstance(m, RNN)]
+    if len(layers) != 1:
+        raise ValueError(
+            f"model holds {len(layers)} recurrent modules of gatebook; allowed: one"
+        )
+    gates: Record = {}
+    layers[0].recorder = gates
+    try:
+        yield gates
+    finally:
+        layers[0].recorder = None

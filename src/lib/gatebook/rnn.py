@@ -1,0 +1,418 @@
+"""Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
+
+import math
+from dataclasses import replace
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
+from gatebook.errors import check_count, check_probability
+from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
+from gatebook.random import Streams
+from gatebook.scan import draw, scan
+
+State = tuple[Tensor, Tensor]
+
+
+class RNN(nn.Module):
+    """What `LSTM` and `GRU` share: layers, directions, lengths, state.
+
+    Parameters have `torch.nn.LSTM`'s names and, for the standard gate, its shapes
+    and row order, so that a ``state_dict`` fits both.
+    """
+
+    core_type: type[Core]
+    torch_type: type[nn.RNNBase]
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        gate: str | Gate = "LSTM",
+        h_detach: float = 0.0,
+        c_detach: float = 0.0,
+        zoneout: tuple[float, float] = (0.0, 0.0),
+        seed: int | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        sizes = {"input_size": input_size, "hidden_size": hidden_size}
+        for name, value in (sizes | {"num_layers": num_layers}).items():
+            check_count(name, value)
+        for name, value in zip(("dropout", "zoneout", "zoneout"), (dropout, *zoneout)):
+            check_probability(name, value)
+        if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
+            raise ValueError(
+                f"bias is False, but gate {gate!r} is defined by its bias; "
+                "allowed: bias=True, or gate 'LSTM0' or 'O'"
+            )
+        self.input_size, self.hidden_size = input_size, hidden_size
+        self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
+        self.dropout, self.bidirectional = dropout, bidirectional
+        self.zoneout = zoneout
+        self.core = self.core_type(
+            with_detach(resolve(gate), h_detach, c_detach), hidden_size
+        )
+        self.recorder: dict[str, dict[str, Tensor]] | None = None
+        self._make_parameters(device, dtype)
+        self.reset_parameters()
+        if seed is None:
+            seed = int(torch.randint(2**62, ()))
+        self.streams = Streams(seed)
+
+    # -- parameters --------------------------------------------------------
+
+    @property
+    def gate(self) -> Gate:
+        """The point of the grid that this module runs."""
+        return self.core.gate
+
+    def suffixes(self) -> list[str]:
+        """``"l0"``, ``"l0_reverse"``, ``"l1"``, …: one a layer and direction."""
+        directions = ("", "_reverse") if self.bidirectional else ("",)
+        return [f"l{k}{d}" for k in range(self.num_layers) for d in directions]
+
+    def _make_parameters(self, device: object, dtype: torch.dtype | None) -> None:
+        rows = sum(self.core.blocks().values())
+        width = self.hidden_size * (2 if self.bidirectional else 1)
+        for suffix in self.suffixes():
+            columns = self.input_size if suffix.startswith("l0") else width
+            shapes = {
+                "weight_ih": (rows, columns),
+                "weight_hh": (rows, self.hidden_size),
+            }
+            if self.bias:
+                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            for name, shape in shapes.items():
+                empty = torch.empty(shape, device=device, dtype=dtype)
+                self.register_parameter(f"{name}_{suffix}", nn.Parameter(empty))
+
+    def reset_parameters(self) -> None:
+        """Weights from U(-1/√H, 1/√H) as in `torch.nn.LSTM`; biases by the gate.
+
+        The gate's initial bias goes into ``bias_ih``; every other bias is 0. The
+        papers differ here, and P2 gives no weight initialisation at all.
+        """
+        bound = 1 / math.sqrt(self.hidden_size)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters(recurse=False):
+                if name.startswith("weight"):
+                    parameter.uniform_(-bound, bound)
+                elif name.startswith("bias_hh"):
+                    parameter.zero_()
+                else:
+                    parameter.copy_(initial_bias(self.core))
+
+    def set_detach(self, p: float) -> None:
+        """Change the detaching probability, as P3's code anneals it to 0 at the end.
+
+        Raises:
+            ValueError: for a probability outside [0, 1], or a gate that does not
+                detach at all.
+        """
+        rule = self.gate.gradient
+        if not isinstance(rule, HDetach | CDetach):
+            raise ValueError(f"gradient rule is {rule!r}; allowed: HDetach or CDetach")
+        self.core = with_gate(
+            self.core, replace(self.gate, gradient=replace(rule, p=p))
+        )
+
+    # -- running -----------------------------------------------------------
+
+    def _run(
+        self, input: Tensor | PackedSequence, h: Tensor | None, c: Tensor | None
+    ) -> tuple[Tensor | PackedSequence, Tensor, Tensor]:
+        """The common forward pass; shapes as in `LSTM.forward`."""
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, h, c)
+        if input.dim() == 2:
+            h, c = (s if s is None else s.unsqueeze(1) for s in (h, c))
+            column = input.unsqueeze(0 if self.batch_first else 1)
+            out, h, c = self._run(column, h, c)
+            return out.squeeze(0 if self.batch_first else 1), h.squeeze(1), c.squeeze(1)
+        self._check_input(input)
+        x = input.transpose(0, 1) if self.batch_first else input
+        out, h, c = self._layers(x, self._state(h, x, "h_0"), self._state(c, x, "c_0"))
+        return (out.transpose(0, 1) if self.batch_first else out), h, c
+
+    def _run_packed(
+        self, packed: PackedSequence, h: Tensor | None, c: Tensor | None
+    ) -> tuple[PackedSequence, Tensor, Tensor]:
+        # pad_packed_sequence gives back the order in which the user has the batch.
+        x, lengths = pad_packed_sequence(packed)
+        self._check_input(x)
+        h, c = self._state(h, x, "h_0"), self._state(c, x, "c_0")
+        out, h, c = self._layers(x, h, c, lengths)
+        if packed.sorted_indices is None:
+            again = pack_padded_sequence(out, lengths)
+        else:
+            again = pack_padded_sequence(out, lengths, enforce_sorted=False)
+        return again, h, c
+
+    def _layers(
+        self,
+        x: Float[Tensor, "T B I"],
+        h: Float[Tensor, "L B H"],
+        c: Float[Tensor, "L B H"],
+        lengths: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """All layers, one above the other; a layer's directions side by side."""
+        ways = 2 if self.bidirectional else 1
+        last_h, last_c = [], []
+        for layer in range(self.num_layers):
+            if layer > 0:
+                x = F.dropout(x, self.dropout, self.training)
+            outs = []
+            for way in range(ways):
+                row = layer * ways + way
+                out, hn, cn = self._direction(x, h[row], c[row], row, lengths)
+                outs.append(out)
+                last_h.append(hn)
+                last_c.append(cn)
+            x = torch.cat(outs, -1) if ways == 2 else outs[0]
+        return x, torch.stack(last_h), torch.stack(last_c)
+
+    def _direction(
+        self,
+        x: Float[Tensor, "T B I"],
+        h: Float[Tensor, "B H"],
+        c: Float[Tensor, "B H"],
+        row: int,
+        lengths: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One layer in one direction: project, draw, scan."""
+        suffix = self.suffixes()[row]
+        reverse = suffix.endswith("_reverse")
+        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(suffix)
+        alive = None if lengths is None else _alive(x, lengths)
+        x = _flip(x, lengths) if reverse else x
+        projected = F.linear(x, weight_ih, bias_ih)
+        log: dict[str, list[Tensor]] | None = None if self.recorder is None else {}
+        out, h, c = scan(
+            self.core,
+            projected,
+            weight_hh,
+            bias_hh,
+            h,
+            c,
+            draws=self._draw(projected) if self.training else None,
+            alive=alive,
+            zoneout=self.zoneout,
+            log=log,
+        )
+        if self.recorder is not None and log is not None:
+            self.recorder[suffix] = {k: torch.stack(v) for k, v in log.items()}
+        return (_flip(out, lengths) if reverse else out), h, c
+
+    def _draw(self, projected: Tensor):
+        return draw(self.core, projected, self.zoneout, self.streams)
+
+    def _parameters_of(self, suffix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        return tuple(getattr(self, f"{name}_{suffix}", None) for name in names)
+
+    # -- checks ------------------------------------------------------------
+
+    def _check_input(self, x: Tensor) -> None:
+        weight = self.weight_ih_l0
+        order = "(B, T, input_size)" if self.batch_first else "(T, B, input_size)"
+        if x.dim() != 3 or x.shape[-1] != self.input_size:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}; allowed: {order} with "
+                f"input_size {self.input_size}"
+            )
+        if x.numel() == 0 and 0 in (x.shape[1:] if self.batch_first else x.shape[:1]):
+            if x.shape[1 if self.batch_first else 0] == 0:
+                raise ValueError(
+                    f"input has shape {tuple(x.shape)}; allowed: at least one step"
+                )
+        if x.device != weight.device:
+            raise ValueError(
+                f"input is on device {x.device}; allowed: {weight.device}, where the "
+                "module is"
+            )
+        if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+            raise ValueError(
+                f"input has dtype {x.dtype}; allowed: {weight.dtype}, the module's"
+            )
+
+    def _state(self, state: Tensor | None, x: Tensor, name: str) -> Tensor:
+        """The initial state, zeros by default; shape (layers · directions, B, H)."""
+        shape = (len(self.suffixes()), x.shape[1], self.hidden_size)
+        if state is None:
+            return x.new_zeros(shape)
+        if tuple(state.shape) != shape:
+            raise ValueError(
+                f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
+                "(layers * directions, batch, hidden_size)"
+            )
+        return state
+
+    # -- to and from torch -------------------------------------------------
+
+    @classmethod
+    def from_torch(cls, module: nn.RNNBase) -> Self:
+        """The same network as this library's module, weights copied.
+
+        Raises:
+            TypeError: if ``module`` is not torch's counterpart.
+            ValueError: for ``proj_size``, which the papers' cells do not have.
+        """
+        if not isinstance(module, cls.torch_type):
+            raise TypeError(
+                f"module is {type(module).__name__}; allowed: torch.nn."
+                f"{cls.torch_type.__name__}"
+            )
+        if module.proj_size:
+            raise ValueError(f"proj_size is {module.proj_size}; allowed: 0")
+        ours = cls(**_torch_arguments(module), gate="LSTM0")
+        ours.load_state_dict(module.state_dict())
+        return ours.train(module.training)
+
+    def to_torch(self) -> nn.RNNBase:
+        """Torch's own module with the same weights, for a standard gate.
+
+        Noise, h-detach and zoneout act in training only and are left behind.
+
+        Raises:
+            ValueError: if the gate computes what torch's module cannot.
+        """
+        if not self._evaluates_as_torch():
+            raise ValueError(
+                f"gate is {self.gate!r}; allowed: a gate that evaluates as "
+                "torch's own, such as 'LSTM', 'C', 'U' or 'G2'"
+            )
+        theirs = self.torch_type(**_torch_arguments(self))
+        theirs.load_state_dict(self.state_dict())
+        return theirs.train(self.training)
+
+    def _evaluates_as_torch(self) -> bool:
+        own = self.core.blocks()
+        probe = {k: torch.tensor([-2.0, 0.3, 1.1]) for k in ("input", "forget")}
+        if set(self.gate.blocks(self.hidden_size)) != set(probe) or any(self.zoneout):
+            return False
+        ours = self.gate.effective(probe)
+        same = all(
+            torch.equal(ours[f"effective_{k}"], v.sigmoid()) for k, v in probe.items()
+        )
+        return same and "forget" in own
+
+    def extra_repr(self) -> str:
+        """Sizes and the gate."""
+        return f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
+
+
+def _torch_arguments(module: nn.Module) -> dict[str, object]:
+    """Constructor arguments that this library and torch have in common."""
+    names = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
+    weight = module.weight_ih_l0
+    common = {name: getattr(module, name) for name in names.split()}
+    return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def _alive(x: Float[Tensor, "T B I"], lengths: Tensor) -> Bool[Tensor, "T B"]:
+    """True inside each sequence."""
+    steps = torch.arange(len(x), device=x.device)
+    return steps[:, None] < lengths.to(x.device)[None, :]
+
+
+def _flip(x: Float[Tensor, "T B I"], lengths: Tensor | None) -> Float[Tensor, "T B I"]:
+    """Each sequence backwards within its own length; padding stays where it is."""
+    if lengths is None:
+        return x.flip(0)
+    steps = torch.arange(len(x), device=x.device)[:, None]
+    ends = lengths.to(x.device)[None, :]
+    source = torch.where(steps < ends, ends - 1 - steps, steps)
+    return x.gather(0, source[..., None].expand_as(x))
+
+
+class LSTM(RNN):
+    """A long short-term memory with any gate of the grid, called as `torch.nn.LSTM`.
+
+    Arguments:
+        input_size: features of the input.
+        hidden_size: H, units of each layer.
+        num_layers: stacked layers.
+        bias: two bias vectors a layer, as torch has them.
+        batch_first: input and output as (B, T, features).
+        dropout: probability of dropout between layers, in training.
+        bidirectional: a second direction in each layer, concatenated.
+        gate: a paper's name (`gatebook.GATES`) or a `Gate` of the four axes.
+        h_detach: probability of detaching h at a time step (P3).
+        c_detach: probability of detaching c at a time step (P3 §4.3).
+        zoneout: probabilities (of c, of h) to keep a unit's old value.
+        seed: seed of the module's own random streams (noise, detaching,
+            zoneout); ``None`` draws one from torch's default generator.
+        device: where the parameters live.
+        dtype: their dtype.
+
+    Example:
+        >>> import torch
+        >>> rnn = LSTM(10, 20, gate="UR", h_detach=0.25)
+        >>> output, (h, c) = rnn(torch.zeros(7, 3, 10))
+        >>> output.shape, h.shape, c.shape
+        (torch.Size([7, 3, 20]), torch.Size([1, 3, 20]), torch.Size([1, 3, 20]))
+    """
+
+    core_type = LSTMCore
+    torch_type = nn.LSTM
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: State | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
+        """Run over a sequence.
+
+        Arguments:
+            input: (T, B, input_size), (B, T, input_size) if ``batch_first``,
+                (T, input_size) without a batch, or a ``PackedSequence``.
+            hx: initial (h_0, c_0), each (layers · directions, B, H); zeros if
+                ``None``.
+
+        Returns:
+            the outputs (T, B, directions · H) in the input's form, and the last
+            (h_n, c_n), each (layers · directions, B, H).
+        """
+        h, c = hx if hx is not None else (None, None)
+        out, h, c = self._run(input, h, c)
+        return out, (h, c)
+
+
+class GRU(RNN):
+    """A gated recurrent unit with any gate of the grid, called as `torch.nn.GRU`.
+
+    Arguments as for `LSTM`, but ``zoneout`` is one probability. The gate is the
+    update gate: ``"effective_forget"`` is torch's z, and the input gate is tied.
+    For h-detach the gates and the candidate read the detached state, while the
+    linear path f ∘ h stays whole; c-detach blocks the linear path instead.
+
+    Example:
+        >>> import torch
+        >>> output, h = GRU(10, 20, gate="UR")(torch.zeros(7, 3, 10))
+        >>> output.shape, h.shape
+        (torch.Size([7, 3, 20]), torch.Size([1, 3, 20]))
+    """
+
+    core_type = GRUCore
+    torch_type = nn.GRU
+
+    def __init__(self, *args, zoneout: float = 0.0, **kwargs):
+        super().__init__(*args, zoneout=(0.0, zoneout), **kwargs)
+
+    def forward(
+        self, input: Tensor | PackedSequence, hx: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, Tensor]:
+        """Run over a sequence; shapes as in `LSTM.forward`, with one state."""
+        out, h, _ = self._run(input, hx, hx)
+        return out, h

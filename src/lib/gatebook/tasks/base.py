@@ -1,0 +1,40 @@
+"""What every task offers to the training loop."""
+
+from typing import Protocol
+
+from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+"""Input (T, B, features) and target."""
+
+
+class Task(Protocol):
+    """Batches by step number, a loss, and the scores of a prediction.
+
+    ``input_size`` and ``output_size`` are the widths that a model needs.
+    ``steps_read`` is how many steps at the end of the sequence carry the loss.
+    """
+
+    input_size: int
+    output_size: int
+    steps_read: int
+
+    def batch(self, step: int) -> Batch:
+        """The training batch of a step."""
+        ...
+
+    def validation(self) -> list[Batch]:
+        """The fixed batches that scores are taken on."""
+        ...
+
+    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+        """A scalar; ``prediction`` is (steps_read, B, output_size)."""
+        ...
+
+    def scores(self, prediction: Tensor, target: Tensor) -> dict[str, float]:
+        """Figures of merit of one batch, each a mean over its examples."""
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """What a stored result says about the task and its data."""
+        ...

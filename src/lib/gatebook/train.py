@@ -1,0 +1,274 @@
+"""One training loop for all tasks and models."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatebook.checkpoint import load_checkpoint, save_checkpoint
+from gatebook.errors import check_count, check_positive, check_probability
+from gatebook.gates import Full
+from gatebook.rnn import RNN
+from gatebook.tasks.base import Batch, Task
+
+
+class SequenceModel(nn.Module):
+    """A recurrent layer and a head that reads its last steps.
+
+    Arguments:
+        rnn: an `LSTM`, a `GRU` or torch's own, with time first.
+        output_size: K, the head's outputs.
+        steps_read: how many steps at the end the head reads.
+        head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
+            has 256 for images, P3 none).
+    """
+
+    def __init__(
+        self, rnn: nn.Module, output_size: int, steps_read: int, head_size: int = 0
+    ):
+        super().__init__()
+        self.rnn, self.steps_read = rnn, steps_read
+        width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
+        last = nn.Linear(head_size or width, output_size)
+        hidden = [nn.Linear(width, head_size), nn.ReLU()] if head_size else []
+        self.head = nn.Sequential(*hidden, last)
+
+    def forward(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "S B K"]:
+        """Outputs of the head on the last ``steps_read`` steps."""
+        return self.head(self.rnn(x)[0][-self.steps_read :])
+
+
+def build(
+    task: Task, kind: type[nn.Module], hidden_size: int, seed: int, **options: Any
+) -> SequenceModel:
+    """A model for a task; ``seed`` decides its weights and its random streams.
+
+    Arguments:
+        task: gives the widths.
+        kind: `gatebook.LSTM` or `gatebook.GRU`.
+        hidden_size: H.
+        seed: the run's seed. Torch's default generator is left as it was.
+        options: ``head_size``, and whatever ``kind`` takes (``gate``, ``h_detach``).
+    """
+    head_size = options.pop("head_size", 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        rnn = kind(task.input_size, hidden_size, seed=seed, **options)
+        return SequenceModel(rnn, task.output_size, task.steps_read, head_size)
+
+
+@dataclass
+class History:
+    """What a run left behind.
+
+    ``curves`` holds lists of equal length: ``step`` and one a score; ``loss`` there
+    is the validation's. ``train_loss`` is the mean since the last evaluation.
+    """
+
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    step: int = 0
+    seconds: float = 0.0
+    diverged_at: int | None = None
+
+    @property
+    def status(self) -> str:
+        """``"finished"`` or ``"diverged"``."""
+        return "finished" if self.diverged_at is None else "diverged"
+
+    def note(self, step: int, scores: dict[str, float]) -> None:
+        """Append one evaluation."""
+        for name, value in ({"step": step} | scores).items():
+            self.curves.setdefault(name, []).append(value)
+
+    def best(self, score: str) -> float:
+        """The highest value that ``score`` reached; NaN if none was taken."""
+        return max(self.curves.get(score, []), default=float("nan"))
+
+    def last(self, score: str) -> float:
+        """The last value of ``score``; NaN if none was taken."""
+        return self.curves.get(score, [float("nan")])[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train: Adam, a clipped gradient, evaluation at regular steps.
+
+    Arguments:
+        steps: gradient steps.
+        learning_rate: Adam's.
+        clip: largest gradient norm; ``None`` leaves it as it is.
+        evaluate_every: steps between evaluations.
+        anneal: share of the run's end without detaching (P3's code: the last 39
+            of 600 epochs, so 0.065; its report does not mention it).
+    """
+
+    steps: int
+    learning_rate: float = 1e-3
+    clip: float | None = 1.0
+    evaluate_every: int = 100
+    anneal: float = 0.0
+
+    def __post_init__(self):
+        check_count("steps", self.steps)
+        check_count("evaluate_every", self.evaluate_every)
+        check_positive("learning_rate", self.learning_rate)
+        check_probability("anneal", self.anneal)
+        if self.clip is not None:
+            check_positive("clip", self.clip)
+
+
+def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
+    """Mean scores over the examples of ``batches``, in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    total: dict[str, float] = {}
+    count = 0
+    with torch.no_grad():
+        for x, target in batches:
+            x, target = (t.to(_device(model)) for t in (x, target))
+            size = x.shape[1]
+            count += size
+            for name, value in task.scores(model(x), target).items():
+                total[name] = total.get(name, 0.0) + value * size
+    model.train(was_training)
+    return {name: value / count for name, value in total.items()}
+
+
+def fit(
+    model: nn.Module,
+    task: Task,
+    plan: Plan,
+    *,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    report: Callable[[str], None] | None = None,
+) -> History:
+    """Train ``model`` on ``task``.
+
+    A loss or gradient that is not finite ends the run as diverged. With a
+    checkpoint file, the run goes on from it if it exists and ends with the numbers
+    that it would have had; Ctrl-C stores the state before it is raised again.
+
+    Arguments:
+        model: changed in place.
+        task: gives the batch of each step.
+        plan: steps, rate, clipping.
+        checkpoint: where the state is kept while the run goes on.
+        checkpoint_seconds: how often it is stored.
+        report: gets a line of progress at each evaluation; `progress_line` is one.
+
+    Returns:
+        the curves, with status ``"finished"`` or ``"diverged"``.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
+    history, recent = History(), []
+    if checkpoint is not None and checkpoint.exists():
+        progress = load_checkpoint(checkpoint, model, optimizer)
+        _same_plan(checkpoint, progress["plan"], plan)
+        history, recent = History(**progress["history"]), progress["recent"]
+    started, saved = time.monotonic() - history.seconds, time.monotonic()
+
+    def store() -> None:
+        history.seconds = time.monotonic() - started
+        state = {"history": asdict(history), "recent": recent, "plan": asdict(plan)}
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, model, optimizer, state)
+
+    validation = task.validation()
+    if history.step == 0 and not history.curves:
+        history.note(
+            0, evaluate(model, task, validation) | {"train_loss": float("nan")}
+        )
+    model.train()
+    try:
+        while history.step < plan.steps:
+            _anneal(model, plan, history.step)
+            loss = _step(model, optimizer, task, plan, history.step)
+            history.step += 1
+            if loss is None:
+                history.diverged_at = history.step
+                break
+            recent.append(loss)
+            if history.step % plan.evaluate_every == 0 or history.step == plan.steps:
+                scores = evaluate(model, task, validation)
+                scores["train_loss"] = sum(recent) / len(recent)
+                history.note(history.step, scores)
+                recent.clear()
+                if report is not None:
+                    seconds = time.monotonic() - started
+                    report(progress_line(history.step, plan.steps, seconds, scores))
+            if time.monotonic() - saved > checkpoint_seconds:
+                store()
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        store()
+        raise
+    history.seconds = time.monotonic() - started
+    return history
+
+
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    task: Task,
+    plan: Plan,
+    step: int,
+) -> float | None:
+    """One gradient step; its loss, or ``None`` if something is not finite."""
+    x, target = (t.to(_device(model)) for t in task.batch(step))
+    optimizer.zero_grad(set_to_none=True)
+    loss = task.loss(model(x), target)
+    if not torch.isfinite(loss):
+        return None
+    loss.backward()
+    bound = float("inf") if plan.clip is None else plan.clip
+    norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
+    if not torch.isfinite(norm):
+        return None
+    optimizer.step()
+    return loss.item()
+
+
+def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
+    """Switch detaching off for the last share of the run."""
+    if plan.anneal and step >= plan.steps * (1 - plan.anneal):
+        for module in model.modules():
+            if isinstance(module, RNN) and module.gate.gradient != Full():
+                module.set_detach(0.0)
+
+
+def _same_plan(path: Path, stored: dict[str, Any], plan: Plan) -> None:
+    for name, value in asdict(plan).items():
+        if stored.get(name) != value:
+            raise ValueError(
+                f"{name} is {value!r}, but checkpoint {path} was made with "
+                f"{stored.get(name)!r}; allowed: the same plan, or delete the file"
+            )
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def progress_line(
+    step: int, steps: int, seconds: float, scores: dict[str, float]
+) -> str:
+    """``step 200/1000 · 12 s, 48 s left · loss 1.234 · …``."""
+    left = seconds / max(step, 1) * (steps - step)
+    shown = " · ".join(f"{k} {v:.4f}" for k, v in scores.items())
+    return f"step {step}/{steps} · {seconds:.0f} s, {left:.0f} s left · {shown}"
+
+
+def to_terminal(line: str) -> None:
+    """Report progress to the terminal of the process, not into the page.
+
+    A notebook's kernel shows what goes to ``sys.stderr`` in the page; the process's
+    own error stream goes to the terminal or the log of whoever started it.
+    """
+    print(line, file=sys.__stderr__, flush=True)
