@@ -1,0 +1,25 @@
+"""Where the book's folders are, seen from a page, a test or the command line."""
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """The folder that holds ``_toc.yml``.
+
+    ``GATEBOOK_ROOT`` names it if set; else it is looked for upwards from the
+    working folder, then upwards from this file (an editable install).
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    if name := os.environ.get("GATEBOOK_ROOT"):
+        return Path(name).resolve()
+    for start in (Path.cwd(), Path(__file__).resolve()):
+        for folder in (start, *start.parents):
+            if (folder / "_toc.yml").is_file() and (folder / "book").is_dir():
+                return folder
+    raise FileNotFoundError(
+        "no folder above here holds _toc.yml and book/; run from a checkout of "
+        "gatebook, or set GATEBOOK_ROOT to one"
+    )

@@ -1,0 +1,202 @@
+"""The results store: one JSON file a run, written whole or not at all."""
+
+import datetime
+import functools
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gatebook.checkpoint import write_atomic
+from gatebook.errors import suggest
+from gatebook.paths import root
+from gatebook.random import derive_seed
+
+Run = dict[str, Any]
+"""A stored run: page, name, seed, parameters, metrics, curves, provenance."""
+
+STORED = "data/results"
+"""Where runs that are kept in git lie, below the root."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The runs of one page at one profile.
+
+    Arguments:
+        page: as in the table of contents, ``"memory/copy"``.
+        profile: the profile's name; by default what the runner set, else "live".
+        folder: where pages' results lie; by default what the runner set, else
+            ``_build/results`` for a page that is run by hand.
+    """
+
+    page: str
+    profile: str | None = None
+    folder: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder of these runs."""
+        profile = self.profile or os.environ.get("GATEBOOK_PROFILE", "live")
+        folder = self.folder or Path(
+            os.environ.get("GATEBOOK_RESULTS", root() / "_build" / "results")
+        )
+        return folder / self.page / profile
+
+    def file(self, name: str, seed: int, parameters: dict[str, Any]) -> Path:
+        """A run's file: method, seed, and a sum of its parameters."""
+        key = f"{derive_seed(sorted(parameters.items())):016x}"[-8:]
+        return self.path / f"{name}-seed{seed}-{key}.json"
+
+    def run(
+        self,
+        name: str,
+        seed: int,
+        parameters: dict[str, Any],
+        work: Callable[[Path], Run],
+    ) -> Run:
+        """The stored run if there is one, else do the work and store it.
+
+        Arguments:
+            name: the method, as on the pages: ``"UR"``.
+            seed: the run's seed.
+            parameters: all that decides the run's numbers.
+            work: gets the path for a checkpoint and returns the fields of the run:
+                ``status``, ``metrics``, ``curves`` and whatever a page draws.
+
+        Returns:
+            the run with its provenance.
+        """
+        file = self.file(name, seed, parameters)
+        if file.exists():
+            return read(file)
+        checkpoint = file.with_suffix(".safetensors")
+        started = datetime.datetime.now(datetime.UTC)
+        made = work(checkpoint)
+        seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
+        run = {
+            "page": self.page,
+            "profile": self.path.name,
+            "name": name,
+            "seed": seed,
+            "parameters": parameters,
+            **made,
+            "seconds": round(made.get("seconds", seconds), 1),
+            **provenance(),
+        }
+        text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
+        write_atomic(file, text.encode())
+        checkpoint.unlink(missing_ok=True)
+        return run
+
+    def load(self) -> list[Run]:
+        """All runs of this page and profile, by name and seed."""
+        runs = [read(file) for file in sorted(self.path.glob("*.json"))]
+        return sorted(runs, key=lambda run: (run["name"], run["seed"]))
+
+
+def load(page: str, profile: str) -> list[Run]:
+    """The runs kept in git for a page; an empty list where none was stored."""
+    return Store(page, profile, root() / STORED).load()
+
+
+def read(file: Path) -> Run:
+    """One stored run; ``None`` in a curve stands for a value that was not finite.
+
+    Raises:
+        ValueError: if the file is no stored run, naming it.
+    """
+    try:
+        run = json.loads(file.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"result file {file} is not JSON: {error}") from error
+    missing = [k for k in ("page", "name", "seed", "status", "metrics") if k not in run]
+    if missing:
+        raise ValueError(f"result file {file} lacks {', '.join(missing)}")
+    return run
+
+
+def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
+    """Median, lowest, highest of a metric, seeds, and how many diverged.
+
+    A diverged run has no figure and is counted, not dropped in silence.
+    """
+    if not runs:
+        return {"median": None, "low": None, "high": None, "seeds": 0, "diverged": 0}
+    known = {name for run in runs for name in run["metrics"]}
+    if metric not in known:
+        raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
+    done = [run["metrics"][metric] for run in runs if run["status"] == "finished"]
+    values = torch.tensor(sorted(done), dtype=torch.float64)
+    return {
+        "median": values.quantile(0.5).item() if len(values) else None,
+        "low": values.min().item() if len(values) else None,
+        "high": values.max().item() if len(values) else None,
+        "seeds": len(runs),
+        "diverged": len(runs) - len(done),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """Device, versions, commit, peak memory and date."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    scale = 1 if sys.platform == "darwin" else 1024
+    return {
+        "device": device_name(),
+        "threads": torch.get_num_threads(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "commit": commit(),
+        "peak_memory_mb": round(peak * scale / 2**20),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def device_name() -> str:
+    """The GPU's name if there is one, else the processor's."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            x.split(":")[1].strip() for x in lines if x.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@functools.cache
+def commit() -> str:
+    """The checkout's commit, with ``+`` behind it if the library has been edited."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root()), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        edited = git("status", "--porcelain", "--", "src/lib", "book")
+        return git("rev-parse", "HEAD")[:12] + ("+" if edited else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: ``None`` stands for a number that is not finite."""
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return value
