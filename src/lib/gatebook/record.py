@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from gatebook.errors import check_choice
 from gatebook.rnn import RNN
 
 Record = dict[str, dict[str, Tensor]]
@@ -43,3 +44,27 @@ def record(model: nn.Module) -> Iterator[Record]:
         yield gates
     finally:
         layers[0].recorder = None
+
+
+def unit_means(
+    model: nn.Module, x: Tensor, gate: str = "effective_forget", layer: str = "l0"
+) -> list[float]:
+    """Each unit's mean activation over time and batch, as in P2 Figure 4 (D.1).
+
+    Arguments:
+        model: holds one `LSTM` or `GRU`; is left in the mode that it was in.
+        x: a batch, (T, B, features).
+        gate: the gate's name in the record.
+        layer: the layer's name in the record.
+
+    Returns:
+        H values in [0, 1].
+    """
+    was_training = model.training
+    model.eval()
+    with record(model) as gates, torch.no_grad():
+        model(x)
+    model.train(was_training)
+    check_choice("layer", layer, gates)
+    check_choice("gate", gate, gates[layer])
+    return gates[layer][gate].mean((0, 1)).tolist()

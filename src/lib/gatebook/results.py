@@ -79,6 +79,7 @@ class Store:
         if file.exists():
             return read(file)
         checkpoint = file.with_suffix(".safetensors")
+        commit()  # remembered now: the checkout may be edited while the run goes on
         started = datetime.datetime.now(datetime.UTC)
         made = work(checkpoint)
         seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
