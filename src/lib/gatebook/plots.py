@@ -3,10 +3,12 @@
 Hue tells the activation (blue: constant bias, green: chrono, purple: ordered,
 orange: uniform), line and marker the auxiliary gate (dashed and hollow: none,
 dotted: master, solid: refine). All colours have a contrast of at least 3 on white
-and on the dark theme, and no two of the nine gates share a line and a marker.
+and on the dark theme, any two differ for protanopes and deuteranopes too, and no
+two methods share both line and marker.
 """
 
 import html
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,21 +29,21 @@ WIDTH, HEIGHT = 6.4, 3.6
 """A figure's size in inches."""
 
 COLOURS: dict[str, str] = {
-    "LSTM": "#0072B2",
-    "C": "#00936B",
-    "O": "#9A5FB8",
-    "U": "#B9770E",
-    "R": "#3D93D0",
-    "OM": "#8E5390",
-    "OR": "#C65DA8",
-    "UM": "#99682A",
-    "UR": "#D55E00",
-    "UR-s4": "#D9534A",
-    "LSTM0": "#7F7F7F",
-    "G2": "#B03A6B",
-    "sharpened": "#6B7F2A",
-    "h-detach": "#0E9494",
-    "c-detach": "#7A6FD0",
+    "LSTM": "#0161FE",
+    "C": "#1E987B",
+    "O": "#D26BC4",
+    "U": "#975507",
+    "R": "#4391FE",
+    "OM": "#B628BB",
+    "OR": "#AB378A",
+    "UM": "#D18045",
+    "UR": "#E06D01",
+    "UR-s4": "#B64B3C",
+    "LSTM0": "#656565",
+    "G2": "#FD4E94",
+    "sharpened": "#5EA000",
+    "h-detach": "#1CA49E",
+    "c-detach": "#7F6AD3",
 }
 """One colour a method, for the whole book."""
 
@@ -315,7 +317,7 @@ def gate_histograms(
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
     """A table with one row a dict; the keys of the first row are the heads.
 
-    Text is escaped, floats get four digits, ``None`` becomes a dash. On a narrow
+    Text is escaped, floats get four digits, ``None`` and NaN become a dash. On a narrow
     screen the table scrolls inside its own box.
 
     Raises:
@@ -344,8 +346,8 @@ def _cell(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    if value is None or value != value:
+    if value is None:
         return "–"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return "–" if math.isnan(value) else f"{value:.4g}"
     return html.escape(str(value), quote=False)
