@@ -70,7 +70,6 @@ STYLES: dict[str, dict[str, Any]] = {
 _RC = {
     "figure.figsize": (WIDTH, HEIGHT),
     "figure.facecolor": "none",
-    "figure.constrained_layout.use": True,
     "axes.facecolor": "none",
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
@@ -213,7 +212,8 @@ def learning_curves(
 
     Arguments:
         runs: stored runs with ``name``, ``status`` and ``curves``; ``curves`` holds
-            ``step`` and ``score``, and the steps may differ between runs.
+            ``step`` and ``score``, and the steps may differ between runs. For an
+            empty list the figure says that no run is stored.
         score: the curve to draw, such as ``"loss"``.
         baseline: a dashed line, such as ln 8 on the copy task.
         baseline_label: the words beside that line.
@@ -223,13 +223,13 @@ def learning_curves(
         quantiles: ends of the band, as in `band`.
 
     Raises:
-        ValueError: for no runs, an unknown method, or a score that a run lacks.
+        ValueError: for an unknown method, or a score that a run lacks.
     """
-    if not runs:
-        raise ValueError("runs is empty; allowed: at least one run")
     for run in runs:
         check_choice("score", score, [k for k in run["curves"] if k != "step"])
-    fig, ax = plt.subplots(figsize=(WIDTH, HEIGHT + 0.5))
+    fig, ax = plt.subplots(figsize=(WIDTH, HEIGHT + 0.5), layout="constrained")
+    if not runs:
+        return _nothing(fig)
     for method in _names(runs):
         own = [run for run in runs if run["name"] == method]
         x, curves = _aligned(own, score)
@@ -238,6 +238,14 @@ def learning_curves(
         _baseline(ax, baseline, baseline_label)
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
     fig.legend(loc="outside lower center", ncols=5, handlelength=3.2, fontsize=9)
+    return fig
+
+
+def _nothing(fig: Figure) -> Figure:
+    """The figure of a page whose runs have not been made yet."""
+    for ax in fig.axes:
+        ax.set_axis_off()
+    fig.text(0.5, 0.5, "no run stored yet", ha="center", va="center")
     return fig
 
 
@@ -289,25 +297,29 @@ def gate_histograms(
 
     Arguments:
         runs: stored runs with ``histograms``: ``{"before": …, "after": …}``, each a
-            list with one value in [0, 1] a unit.
+            list with one value in [0, 1] a unit. For an empty list the figure says
+            that no run is stored.
         methods: the columns, from left to right.
         bins: bars between 0 and 1.
 
     Raises:
         ValueError: for a method that is unknown or was not run.
     """
-    for method in methods:
-        check_choice("method", method, _names(runs))
     width = max(WIDTH, 1.3 * len(methods))
     fig, axes = plt.subplots(
-        2, len(methods), figsize=(width, HEIGHT), sharex=True, squeeze=False
+        2, len(methods), figsize=(width, HEIGHT), squeeze=False, layout="constrained"
     )
+    if not runs:
+        return _nothing(fig)
+    for method in methods:
+        check_choice("method", method, _names(runs))
     for column, method in zip(axes.T, methods, strict=True):
         for ax, moment in zip(column, ("before", "after"), strict=True):
             own = [r["histograms"][moment] for r in runs if r["name"] == method]
             histogram(ax, np.concatenate(own), method, bins=bins)
             ax.set_yticks([])
         column[0].set_title(method)
+        column[0].tick_params(labelbottom=False)
     axes[0, 0].set_ylabel("before")
     axes[1, 0].set_ylabel("after")
     fig.supxlabel("forget gate, mean over time and batch", fontsize=10)
@@ -315,22 +327,20 @@ def gate_histograms(
 
 
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
-    """A table with one row a dict; the keys of the first row are the heads.
+    """A table with one row a dict; the heads are all keys, as they first occur.
 
-    Text is escaped, floats get four digits, ``None`` and NaN become a dash. On a narrow
-    screen the table scrolls inside its own box.
+    Text is escaped and floats get four digits; ``None``, NaN and a key that a row
+    lacks become a dash. On a narrow screen the table scrolls inside its own box.
 
     Raises:
-        ValueError: for no rows, or a row with other keys than the first.
+        ValueError: for no rows.
     """
     if not rows:
         raise ValueError("rows is empty; allowed: at least one row")
-    heads = list(rows[0])
-    for number, row in enumerate(rows):
-        if list(row) != heads:
-            raise ValueError(f"row {number} has keys {list(row)}; allowed: {heads}")
+    heads = list(dict.fromkeys(key for row in rows for key in row))
     head = "".join(f'<th scope="col">{_text(h)}</th>' for h in heads)
-    body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
+    cells = ("".join(_cell(row.get(h)) for h in heads) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
     title = f"<caption>{_text(caption)}</caption>" if caption else ""
     # The class keeps the theme from putting a white box behind it in the dark.
     return HTML(
