@@ -59,6 +59,8 @@ class Pixels:
             permutation.
         train_size: images to train on at most; ``None`` takes all.
         validation_share: part of the training images held out (P3: 1/6).
+        validation_size: held-out images that scores are taken on at most;
+            ``None`` takes all (P3: 10,000).
         source: as in `gatebook.data.mnist`.
     """
 
@@ -68,6 +70,7 @@ class Pixels:
     seed: int = 0
     train_size: int | None = None
     validation_share: float = 1 / 6
+    validation_size: int | None = None
     source: str = "auto"
 
     input_size = 1
@@ -84,8 +87,9 @@ class Pixels:
                 f"validation_share is {self.validation_share!r}; allowed: above 0 "
                 "and below 1"
             )
-        if self.train_size is not None:
-            check_count("train_size", self.train_size)
+        for name in ("train_size", "validation_size"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
 
     @property
     def length(self) -> int:
@@ -123,7 +127,7 @@ class Pixels:
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
         """The held-out training images, in batches of 500."""
-        return self._parts(self._arrays[0], self._split[1])
+        return self._parts(self._arrays[0], self._split[1][: self.validation_size])
 
     def test(self) -> list[tuple[Tensor, Tensor]]:
         """The test images, in batches of 500."""
