@@ -1,5 +1,6 @@
 """One training loop for all tasks and models."""
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -161,7 +162,8 @@ def fit(
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
         checkpoint_seconds: how often it is stored.
-        report: gets a line of progress at each evaluation; `progress_line` is one.
+        report: gets a line of progress at each evaluation, for example
+            `show_progress`.
 
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.
@@ -265,10 +267,15 @@ def progress_line(
     return f"step {step}/{steps} · {seconds:.0f} s, {left:.0f} s left · {shown}"
 
 
-def to_terminal(line: str) -> None:
-    """Report progress to the terminal of the process, not into the page.
+def show_progress(line: str) -> None:
+    """Show a line where it does not end up in a published page.
 
-    A notebook's kernel shows what goes to ``sys.stderr`` in the page; the process's
-    own error stream goes to the terminal or the log of whoever started it.
+    The runner names a file in ``GATEBOOK_PROGRESS`` and prints what is added to it.
+    Without a runner, the line goes to ``sys.stderr``: the terminal, or the notebook
+    that somebody has open.
     """
-    print(line, file=sys.__stderr__, flush=True)
+    if name := os.environ.get("GATEBOOK_PROGRESS"):
+        with open(name, "a") as file:
+            file.write(f"{line}\n")
+    else:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,96 @@
+"""The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
+
+import json
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from gatebook.run.execute import PageError, run_page
+from gatebook.run.pages import PROFILES, find, page_names
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Run the pages of the book and build it.",
+    rich_markup_mode=None,
+)
+
+PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
+
+
+@app.command()
+def pages(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+) -> None:
+    """List the pages with their parameters, types, defaults and help."""
+    names = [page] if page else page_names()
+    listed = [find(name) for name in names]
+    if format == "json":
+        table = {
+            p.name: {q.name: vars(q) for q in p.parameters().values()} for p in listed
+        }
+        print(json.dumps(table, indent=1))
+        return
+    for p in listed:
+        print(p.name)
+        for q in p.parameters().values():
+            print(f"    {q.name}: {q.kind} = {q.default!r}  # {q.help}")
+
+
+@app.command()
+def run(
+    page: Annotated[str, typer.Argument(help="The page, such as memory/copy.")],
+    p: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value; may be repeated."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Execute one page with papermill; nothing starts unless all names are right."""
+    started = time.monotonic()
+    target = run_page(page, profile, _given(p or []))
+    print(f"done after {time.monotonic() - started:.0f} s: {target}")
+
+
+@app.command()
+def build(
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Run the pages that changed and render the book into _build/html."""
+    from gatebook.run.book import build as build_book
+
+    started = time.monotonic()
+    first = build_book(profile)
+    print(f"built after {time.monotonic() - started:.0f} s; open {first}")
+
+
+def _given(texts: list[str]) -> dict[str, str]:
+    given = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ValueError(f"-p is {text!r}; allowed: name=value")
+        given[name.strip()] = value
+    return given
+
+
+def main() -> None:
+    """The console script: a user's mistake is one line, not a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (PageError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

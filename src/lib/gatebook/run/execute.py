@@ -1,0 +1,135 @@
+"""The strict runner: everything is checked, then papermill executes the page."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from gatebook.paths import root
+from gatebook.run.pages import Page, find
+
+KEPT = ("laptop", "paper")
+"""Profiles whose results are kept in git and whose finished runs are not repeated."""
+
+
+class PageError(RuntimeError):
+    """A cell of a page failed; the message is the cell's error."""
+
+
+def run_page(
+    name: str, profile: str = "book", given: dict[str, str] | None = None
+) -> Path:
+    """Execute a page.
+
+    Arguments:
+        name: the page, ``"memory/copy"``.
+        profile: the set of parameters to start from.
+        given: parameters as typed, over those of the profile.
+
+    Returns:
+        the executed notebook, ``_build/runs/<page>/<profile>.ipynb``. It appears
+        whole or not at all.
+
+    Raises:
+        ValueError: before anything runs, if a name or a value is wrong.
+        PageError: if a cell fails; the notebook up to there is kept beside the
+            place of the whole one as ``<profile>.failed.ipynb``.
+    """
+    page = find(name)
+    parameters = page.effective(profile, given or {})
+    target = root() / "_build" / "runs" / page.name / f"{profile}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part.ipynb")
+    try:
+        with _environment(page, profile, bool(given)):
+            _execute(page, parameters, part)
+        os.replace(part, target)
+    except PapermillExecutionError as error:
+        failed = target.with_suffix(".failed.ipynb")
+        os.replace(part, failed)
+        if error.ename == "KeyboardInterrupt":
+            raise KeyboardInterrupt from error
+        raise PageError(
+            f"page {page.name}, cell {error.exec_count}: {error.ename}: "
+            f"{error.evalue}; the notebook up to there is {failed}"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _execute(page: Page, parameters: dict[str, Any], output: Path) -> None:
+    papermill.execute_notebook(
+        page.notebook(),
+        str(output),
+        parameters=parameters,
+        kernel_name="python3",
+        cwd=str(page.file.parent),
+        progress_bar=False,
+        autosave_cell_every=0,
+    )
+
+
+@contextlib.contextmanager
+def _environment(page: Page, profile: str, changed: bool) -> Iterator[None]:
+    """Tell the kernel where results go, and show its progress while it runs.
+
+    A profile whose parameters were changed by hand is another experiment: its runs
+    are stored under the name ``live``, never among those kept in git.
+    """
+    kept = profile in KEPT
+    only_choice = not changed or kept
+    results = root() / ("data/results" if kept else "_build/results")
+    if not kept:
+        shutil.rmtree(results / page.name / profile, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as folder:
+        progress = Path(folder) / "progress"
+        progress.touch()
+        settings = {
+            "GATEBOOK_PROFILE": profile if only_choice else "live",
+            "GATEBOOK_RESULTS": str(results),
+            "GATEBOOK_ROOT": str(root()),
+            "GATEBOOK_PROGRESS": str(progress),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
+        before = {name: os.environ.get(name) for name in settings}
+        os.environ.update(settings)
+        try:
+            with _shown(progress, page.name):
+                yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _shown(progress: Path, name: str) -> Iterator[None]:
+    """Print the lines that the kernel appends to a file, as they come."""
+    over = threading.Event()
+
+    def follow() -> None:
+        with progress.open() as file:
+            while True:
+                last = over.wait(0.2)
+                for line in file:
+                    print(f"[{name}] {line}", end="", flush=True)
+                if last:
+                    return
+
+    thread = threading.Thread(target=follow, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
