@@ -11,6 +11,7 @@ from typing import Any
 
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from gatebook.paths import root
 from gatebook.run.pages import Page, find
@@ -48,7 +49,7 @@ def run_page(
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part.ipynb")
     try:
-        with _environment(page, profile, bool(given)):
+        with _environment(page, profile, parameters):
             _execute(page, parameters, part)
         os.replace(part, target)
     except PapermillExecutionError as error:
@@ -74,42 +75,64 @@ def _execute(page: Page, parameters: dict[str, Any], output: Path) -> None:
         cwd=str(page.file.parent),
         progress_bar=False,
         autosave_cell_every=0,
+        # A kernel that is stopped would log its own traceback into the terminal.
+        extra_arguments=["--log-level=CRITICAL"],
+        # The kernel listens on a socket in the file system, not on a network port.
+        config=Config({"KernelManager": {"transport": "ipc"}}),
     )
 
 
-@contextlib.contextmanager
-def _environment(page: Page, profile: str, changed: bool) -> Iterator[None]:
-    """Tell the kernel where results go, and show its progress while it runs.
+def where(page: Page, profile: str, parameters: dict[str, Any]) -> tuple[Path, str]:
+    """The folder that results go to, and the profile's name they are stored under.
 
-    A profile whose parameters were changed by hand is another experiment: its runs
-    are stored under the name ``live``, never among those kept in git.
+    Only a profile's own experiment is kept under its name: all of it or some of its
+    runs, on any device and from any source. With other parameters it is another
+    experiment, stored as ``live``.
     """
-    kept = profile in KEPT
-    only_choice = not changed or kept
-    results = root() / ("data/results" if kept else "_build/results")
-    if not kept:
-        shutil.rmtree(results / page.name / profile, ignore_errors=True)
+    kept = profile in KEPT and _same_experiment(page, profile, parameters)
+    folder = root() / ("data/results" if kept else "_build/results")
+    return folder, profile if kept or profile not in KEPT else "live"
+
+
+def _same_experiment(page: Page, profile: str, parameters: dict[str, Any]) -> bool:
+    whole = page.effective(profile, {})
+    for name in parameters.keys() - {"device", "source"}:
+        value, own = parameters[name], whole.get(name)
+        part = isinstance(own, list) and set(value) <= set(own)
+        if value != own and not part:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _environment(
+    page: Page, profile: str, parameters: dict[str, Any]
+) -> Iterator[None]:
+    """Tell the kernel where results go, and show its progress while it runs."""
+    folder_of_results, name = where(page, profile, parameters)
+    if profile not in KEPT:
+        shutil.rmtree(folder_of_results / page.name / name, ignore_errors=True)
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
         progress.touch()
         settings = {
-            "GATEBOOK_PROFILE": profile if only_choice else "live",
-            "GATEBOOK_RESULTS": str(results),
+            "GATEBOOK_PROFILE": name,
+            "GATEBOOK_RESULTS": str(folder_of_results),
             "GATEBOOK_ROOT": str(root()),
             "GATEBOOK_PROGRESS": str(progress),
             "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         }
-        before = {name: os.environ.get(name) for name in settings}
+        before = {key: os.environ.get(key) for key in settings}
         os.environ.update(settings)
         try:
             with _shown(progress, page.name):
                 yield
         finally:
-            for name, value in before.items():
+            for key, value in before.items():
                 if value is None:
-                    os.environ.pop(name, None)
+                    os.environ.pop(key, None)
                 else:
-                    os.environ[name] = value
+                    os.environ[key] = value
 
 
 @contextlib.contextmanager

@@ -1,0 +1,149 @@
+"""The runner with real kernels: what it leaves behind, whatever happens."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jupytext
+import nbformat
+import papermill
+import pytest
+
+from gatebook.run.execute import PageError, run_page, where
+from gatebook.run.pages import find
+
+
+def replace_code(book, code):
+    page = book / "book/first.md"
+    head = page.read_text().split("from gatebook.gates")[0]
+    page.write_text(f"{head}{code}\n```\n")
+
+
+def outputs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(
+        o.get("text", "") for c in cells if c.cell_type == "code" for o in c.outputs
+    )
+
+
+def test_a_page_runs_with_its_parameters(book):
+    target = run_page("first", "laptop", {"rate": "0.25"})
+    assert target == book / "_build/runs/first/laptop.ipynb"
+    assert outputs(target) == "14 ['LSTM', 'UR'] 0.25\n"
+
+
+def test_a_failing_cell_is_named_and_leaves_no_whole_notebook(book):
+    replace_code(book, "raise OSError('disk on fire')")
+    with pytest.raises(PageError, match=r"first.*OSError: disk on fire"):
+        run_page("first")
+    left = sorted(p.name for p in (book / "_build/runs/first").iterdir())
+    assert left == ["book.failed.ipynb"]
+
+
+def test_the_command_line_reports_a_failing_cell_in_one_line(book):
+    replace_code(book, "1 / 0")
+    done = cli("run", "first")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: page first") and "ZeroDivisionError" in last
+
+
+def test_the_command_line_reports_a_mistake_in_one_line(book):
+    done = cli("run", "first", "-p", "step=1")
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
+    assert "did you mean 'steps'" in done.stderr
+
+
+def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(book):
+    mark = book / "started"
+    replace_code(
+        book,
+        f"import os, time\nopen({str(mark)!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(60)",
+    )
+    process = subprocess.Popen(command("run", "first"), stderr=subprocess.PIPE)
+    wait_for(lambda: mark.exists() and mark.read_text())
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"stopped" in error and b"Traceback" not in error
+    assert not list((book / "_build").rglob("*.part.ipynb"))
+    assert not (book / "_build/runs/first/book.ipynb").exists()
+    wait_for(lambda: not alive(int(mark.read_text())))
+
+
+def test_progress_is_shown_and_stays_out_of_the_page(book):
+    replace_code(
+        book,
+        "from gatebook.train import show_progress\nshow_progress('step 1/2')\n"
+        "print('result')",
+    )
+    done = cli("run", "first")
+    assert done.returncode == 0
+    assert "[first] step 1/2" in done.stdout
+    assert outputs(book / "_build/runs/first/book.ipynb") == "result\n"
+
+
+def test_the_kernel_knows_where_results_go(book):
+    replace_code(
+        book,
+        "from gatebook.results import Store\nprint(Store('first').path)",
+    )
+    assert outputs(run_page("first", "smoke")).strip() == str(
+        book / "_build/results/first/smoke"
+    )
+    assert outputs(run_page("first", "laptop")).strip() == str(
+        book / "data/results/first/laptop"
+    )
+
+
+def test_only_a_kept_profiles_own_runs_are_kept(book):
+    page = find("first")
+
+    def place(profile, **given):
+        folder, name = where(page, profile, page.effective(profile, given))
+        return folder.parent.name, name
+
+    assert place("laptop") == ("data", "laptop")
+    assert place("laptop", gates="UR") == ("data", "laptop")
+    assert place("laptop", gates="C") == ("_build", "live")
+    assert place("laptop", steps="8") == ("_build", "live")
+    assert place("smoke") == ("_build", "smoke")
+
+
+def test_plain_papermill_runs_the_page_too(book, tmp_path):
+    papermill.execute_notebook(
+        jupytext.read(book / "book/first.md"),
+        str(tmp_path / "out.ipynb"),
+        parameters={"steps": 5},
+        kernel_name="python3",
+        cwd=str(book / "book"),
+        progress_bar=False,
+    )
+    assert outputs(tmp_path / "out.ipynb") == "10 ['LSTM'] 0.5\n"
+
+
+def command(*words):
+    return [sys.executable, "-m", "gatebook.run.cli", *words]
+
+
+def cli(*words):
+    return subprocess.run(command(*words), capture_output=True, text=True, timeout=60)
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

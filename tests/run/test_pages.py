@@ -1,0 +1,82 @@
+"""Discovery, and every mistake that must stop a run before it starts."""
+
+import pytest
+
+from gatebook.run.execute import run_page
+from gatebook.run.pages import find, page_names
+
+
+def test_pages_come_in_the_order_of_the_table_of_contents(book):
+    assert page_names() == ["plain", "first", "second"]
+
+
+def test_parameters_have_type_default_and_help(book):
+    parameters = find("first").parameters()
+    assert [(p.name, p.kind, p.default, p.help) for p in parameters.values()] == [
+        ("steps", "int", 3, "how long"),
+        ("rate", "float", 0.5, "how fast"),
+        ("gates", "list[str]", ["LSTM"], "which"),
+        ("fast", "bool", False, "whether"),
+    ]
+
+
+def test_a_page_without_code_has_no_parameters(book):
+    assert not find("plain").has_code
+    assert find("plain").parameters() == {}
+
+
+def test_the_command_line_goes_over_the_profile(book):
+    effective = find("first").effective("laptop", {"steps": "9"})
+    assert effective == {"steps": 9, "gates": ["LSTM", "UR"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("gates=UR,LSTM", ["UR", "LSTM"]),
+        ("gates=[UR, LSTM]", ["UR", "LSTM"]),
+        ("gates=UR", ["UR"]),
+        ("rate=1e-3", 1e-3),
+        ("rate=2", 2.0),
+        ("fast=true", True),
+        ("fast=False", False),
+    ],
+)
+def test_texts_are_parsed_by_type(book, text, value):
+    name, _, typed = text.partition("=")
+    assert find("first").effective("book", {name: typed}) == {name: value}
+
+
+MISTAKES = [
+    ("frist", "book", {}, ["unknown page 'frist'", "did you mean 'first'"]),
+    ("first", "smok", {}, ["unknown profile 'smok'", "did you mean 'smoke'"]),
+    ("first", "book", {"step": "1"}, ["'step'", "did you mean 'steps'", "first"]),
+    ("first", "book", {"steps": "many"}, ["steps is 'many'", "type int"]),
+    ("first", "book", {"steps": "1.5"}, ["steps is '1.5'", "type int"]),
+    ("first", "book", {"fast": "1"}, ["fast is '1'", "type bool"]),
+    ("plain", "book", {"steps": "1"}, ["'steps'", "it has none"]),
+]
+
+
+@pytest.mark.parametrize(("page", "profile", "given", "words"), MISTAKES)
+def test_a_mistake_stops_before_anything_runs(book, page, profile, given, words):
+    with pytest.raises(ValueError) as error:
+        run_page(page, profile, given)
+    assert all(word in str(error.value) for word in words), str(error.value)
+    assert not (book / "_build").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("first: {stepz: 1}", ["'stepz'", "did you mean 'steps'"]),
+        ("first: {steps: '1'}", ["steps is '1'", "type int"]),
+        ("first: {gates: UR}", ["gates is 'UR'", "list[str]"]),
+        ("first: {fast: 1}", ["fast is 1", "type bool"]),
+    ],
+)
+def test_a_mistake_in_a_profile_is_named(book, text, words):
+    (book / "book/profiles/smoke.yaml").write_text(text)
+    with pytest.raises(ValueError) as error:
+        run_page("first", "smoke")
+    assert all(word in str(error.value) for word in words), str(error.value)
