@@ -1,0 +1,55 @@
+# The project's commands. `make` lists them.
+PROFILE ?= book
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test test-slow lint lock bench clean
+
+help:  ## list the commands
+	@echo "usage: make COMMAND"
+	@sed -n 's/^\([a-z-]*\):.*##/  \1:/p' Makefile
+
+book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render the site
+	@echo "== running the pages at the $(PROFILE) profile and rendering the book"
+	$(BIN)/gatebook build --profile $(PROFILE)
+
+test: lint node_modules/ready  ## lint, types and all tests but the slow ones
+	@echo "== tests (about five minutes)"
+	$(BIN)/python -m pytest
+	@echo "== all passed; the site that was tested is in _build/html"
+
+test-slow: $(READY) node_modules/ready  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## ruff and mypy
+	@echo "== lint and types"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(READY)  ## write requirements.lock and environment.yml from the environment
+	$(BIN)/python tools/lock.py
+
+bench: $(READY)  ## time a training step against torch.nn.LSTM
+	$(BIN)/python bench/cells.py
+
+clean:  ## remove what was built; the environment stays
+	rm -rf _build node_modules
+
+# The lock holds every package, so nothing is resolved and nothing newer slips in.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "error: $(PYTHON) is not Python 3.11; allowed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== installing into .venv (about 2 GB, a few minutes, once)"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+# MathJax, by version and hash from package-lock.json; never kept in git.
+node_modules/ready: package-lock.json tools/vendor.py $(READY)
+	@echo "== fetching MathJax, which the site serves itself"
+	$(BIN)/python tools/vendor.py
+	@touch $@
