@@ -19,6 +19,7 @@ from IPython import get_ipython
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from gatebook.errors import check_choice
 
@@ -67,7 +68,7 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 """Line and marker of each method, so that lines can be told apart in grey."""
 
-_RC = {
+_RC: dict[str, Any] = {
     "figure.figsize": (WIDTH, HEIGHT),
     "figure.facecolor": "none",
     "axes.facecolor": "none",
@@ -95,7 +96,7 @@ _RC = {
 
 def use_house_style() -> None:
     """Set matplotlib's defaults for the book, and SVG output inside IPython."""
-    mpl.rcParams.update(_RC)
+    mpl.rcParams.update(_RC)  # type: ignore[arg-type]
     shell = get_ipython()
     if shell is None:
         return
@@ -103,7 +104,8 @@ def use_house_style() -> None:
 
     inline = InlineBackend.instance(parent=shell)
     # A date in the file would make every build differ.
-    inline.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
+    printing: dict[str, Any] = {"bbox_inches": "tight", "metadata": {"Date": None}}
+    inline.print_figure_kwargs = printing
     inline.figure_formats = {"svg"}
 
 
@@ -176,23 +178,20 @@ def _mark_ends(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str) -> None
             ax.plot(x[end], curve[end], "X", color=colour, markersize=8)
 
 
-def histogram(
-    ax: Axes, values: Sequence[float], method: str, *, bins: int = 25
-) -> None:
+def histogram(ax: Axes, values: ArrayLike, method: str, *, bins: int = 25) -> None:
     """Density histogram of gate values on [0, 1].
 
     Raises:
         ValueError: for an unknown method, or a value outside [0, 1].
     """
     colour = style(method)["color"]
-    values = np.asarray(values, dtype=float)
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
+    gates = np.asarray(values, dtype=float)
+    if gates.size and not (gates.min() >= 0 and gates.max() <= 1):
         raise ValueError(
-            f"gate values of {method!r} lie in [{values.min()}, {values.max()}]; "
+            f"gate values of {method!r} lie in [{gates.min()}, {gates.max()}]; "
             "allowed: [0, 1]"
         )
-    edges = np.linspace(0, 1, bins + 1)
-    ax.hist(values, edges, density=True, color=colour, alpha=0.75)
+    ax.hist(gates, bins, range=(0, 1), density=True, color=colour)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 
@@ -266,7 +265,8 @@ def _aligned(
     runs: Sequence[dict[str, Any]], score: str
 ) -> tuple[list[float], list[list[float]]]:
     """All runs on the union of their steps, NaN where a run has no value."""
-    known = [dict(zip(r["curves"]["step"], r["curves"][score])) for r in runs]
+    pairs = ((r["curves"]["step"], r["curves"][score]) for r in runs)
+    known = [dict(zip(steps, values, strict=True)) for steps, values in pairs]
     steps = sorted(set().union(*known))
     return steps, [[_number(own.get(step)) for step in steps] for own in known]
 
@@ -326,6 +326,9 @@ def gate_histograms(
     return fig
 
 
+_PAD = "padding: 0.4rem 0.6rem"
+
+
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
     """A table with one row a dict; the heads are all keys, as they first occur.
 
@@ -338,7 +341,7 @@ def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
     if not rows:
         raise ValueError("rows is empty; allowed: at least one row")
     heads = list(dict.fromkeys(key for row in rows for key in row))
-    head = "".join(f'<th scope="col">{_text(h)}</th>' for h in heads)
+    head = "".join(f'<th scope="col" style="{_PAD}">{_text(h)}</th>' for h in heads)
     cells = ("".join(_cell(row.get(h)) for h in heads) for row in rows)
     body = "".join(f"<tr>{row}</tr>" for row in cells)
     title = f"<caption>{_text(caption)}</caption>" if caption else ""
@@ -352,7 +355,7 @@ def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
 
 def _cell(value: object) -> str:
     align = "right" if isinstance(value, int | float) else "left"
-    return f'<td style="text-align: {align}">{_text(value)}</td>'
+    return f'<td style="{_PAD}; text-align: {align}">{_text(value)}</td>'
 
 
 def _text(value: object) -> str:
