@@ -3,9 +3,8 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
 import gatebook
+import pytest
 from gatebook.run.book import page_key
 from gatebook.run.imports import modules_behind
 from gatebook.run.pages import find

@@ -10,7 +10,6 @@ import jupytext
 import nbformat
 import papermill
 import pytest
-
 from gatebook.run.execute import PageError, run_page, where
 from gatebook.run.pages import find
 

@@ -1,7 +1,6 @@
 """Discovery, and every mistake that must stop a run before it starts."""
 
 import pytest
-
 from gatebook.run.execute import run_page
 from gatebook.run.pages import find, page_names
 

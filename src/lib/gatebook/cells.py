@@ -87,7 +87,7 @@ class GRUCore:
         noise: Blocks | None,
         training: bool,
     ) -> Step:
-        """h' = f ∘ h + i ∘ tanh(x_u + s ∘ rec_u) with the reset gate s.
+        """H' = f ∘ h + i ∘ tanh(x_u + s ∘ rec_u) with the reset gate s.
 
         ``c`` is the state that the linear path reads, ``h`` the one that the gates
         read: they are one tensor but for h-detach and c-detach. The new state is

@@ -105,8 +105,10 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
     """An IDX file: a magic number, sizes (big-endian), then the bytes."""
     try:
         raw = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"data file {path} is missing; GATEBOOK_DATA names its folder")
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data file {path} is missing; GATEBOOK_DATA names its folder"
+        ) from error
     except (OSError, EOFError) as error:
         raise DataError(f"data file {path} is cut short or altered: {error}") from error
     header = 4 * (1 + dimensions)

@@ -88,7 +88,7 @@ class Chrono(Constant):
             check_count("t_max", self.t_max, least=2)
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
-        """log of a uniform draw from [1, T_max - 1], shape (units,)."""
+        """Log of a uniform draw from [1, T_max - 1], shape (units,)."""
         t_max = max(self.t_max or units, 2)
         return torch.empty(units).uniform_(1, t_max - 1, generator=generator).log()
 
@@ -105,7 +105,7 @@ class Uniform(Constant):
     bias: float = field(default=0.0, init=False, repr=False)
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
-        """logit of a uniform draw, shape (units,)."""
+        """Logit of a uniform draw, shape (units,)."""
         low = 1 / max(units, 2)
         return torch.empty(units).uniform_(low, 1 - low, generator=generator).logit()
 
@@ -194,7 +194,7 @@ class Refine:
         }
 
     def mirrored(self) -> tuple[str, ...]:
-        """r starts at σ(-b_f) in the paper's listing only."""
+        """R starts at σ(-b_f) in the paper's listing only."""
         return ("refine",) if self.bias == "mirrored" else ()
 
 
@@ -258,7 +258,7 @@ class Silent:
 
     def sample(
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
-    ) -> None:
+    ) -> Tensor | None:
         """Draws nothing."""
         return None
 
@@ -300,9 +300,11 @@ class Gumbel:
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
     ) -> Tensor:
         """B·(log(U + eps) - log(1 + eps - U)), of the dtype and device of ``like``."""
-        kind = {"device": like.device, "dtype": like.dtype, "generator": generator}
-        u = torch.rand(shape, **kind)
-        mask = torch.rand(shape, **kind) < self.p
+        u, v = (
+            torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+            for _ in range(2)
+        )
+        mask = v < self.p
         return mask * ((u + self.eps).log() - (1 + self.eps - u).log())
 
     def apply(self, pre: Tensor, noise: Tensor | None, training: bool) -> Tensor:
@@ -329,7 +331,7 @@ class Sharpened:
 
     def sample(
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
-    ) -> None:
+    ) -> Tensor | None:
         """Draws nothing."""
         return None
 
@@ -352,7 +354,9 @@ class Full:
 
     p = 0.0
 
-    def sample(self, steps: int, batch: int, generator: torch.Generator) -> None:
+    def sample(
+        self, steps: int, batch: int, generator: torch.Generator
+    ) -> Bool[Tensor, "T *B"] | None:
         """Draws nothing."""
         return None
 
@@ -453,9 +457,8 @@ class Gate:
         for axis, kinds in axes.items():
             if not isinstance(getattr(self, axis), kinds):
                 allowed = ", ".join(k.__name__ for k in kinds.__args__)
-                raise TypeError(
-                    f"{axis} is {getattr(self, axis)!r}; allowed: an object of {allowed}"
-                )
+                found = getattr(self, axis)
+                raise TypeError(f"{axis} is {found!r}; allowed: an object of {allowed}")
 
     def blocks(self, units: int, tied: bool = False) -> dict[str, int]:
         """Names and sizes of the gate's pre-activations for ``units`` units."""
@@ -481,7 +484,7 @@ class Gate:
             ``"effective_input"`` of shape (..., units).
         """
         noisy = {
-            name: self.noise.apply(value, noise and noise[name], training)
+            name: self.noise.apply(value, noise[name] if noise else None, training)
             for name, value in pre.items()
         }
         return self.auxiliary.combine(noisy, self.activation, tied)

@@ -276,7 +276,7 @@ def _number(value: float | None) -> float:
 
 
 def _baseline(ax: Axes, value: float, label: str) -> None:
-    ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (1, 2)))
+    ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (5, 3)))
     ax.annotate(
         label,
         (1, value),
@@ -322,7 +322,7 @@ def gate_histograms(
         column[0].tick_params(labelbottom=False)
     axes[0, 0].set_ylabel("before")
     axes[1, 0].set_ylabel("after")
-    fig.supxlabel("forget gate, mean over time and batch", fontsize=10)
+    fig.supxlabel("effective forget gate, mean over time and batch", fontsize=10)
     return fig
 
 

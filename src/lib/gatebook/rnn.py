@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
 from gatebook.errors import check_count, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.scan import draw, scan
+from gatebook.scan import Draws, draw, scan
 
 State = tuple[Tensor, Tensor]
 
@@ -51,8 +51,9 @@ class RNN(nn.Module):
         sizes = {"input_size": input_size, "hidden_size": hidden_size}
         for name, value in (sizes | {"num_layers": num_layers}).items():
             check_count(name, value)
-        for name, value in zip(("dropout", "zoneout", "zoneout"), (dropout, *zoneout)):
-            check_probability(name, value)
+        check_probability("dropout", dropout)
+        for p in zoneout:
+            check_probability("zoneout", p)
         if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
             raise ValueError(
                 f"bias is False, but gate {gate!r} is defined by its bias; "
@@ -84,12 +85,14 @@ class RNN(nn.Module):
         directions = ("", "_reverse") if self.bidirectional else ("",)
         return [f"l{k}{d}" for k in range(self.num_layers) for d in directions]
 
-    def _make_parameters(self, device: object, dtype: torch.dtype | None) -> None:
+    def _make_parameters(
+        self, device: torch.device | str | None, dtype: torch.dtype | None
+    ) -> None:
         rows = sum(self.core.blocks().values())
         width = self.hidden_size * (2 if self.bidirectional else 1)
         for suffix in self.suffixes():
             columns = self.input_size if suffix.startswith("l0") else width
-            shapes = {
+            shapes: dict[str, tuple[int, ...]] = {
                 "weight_ih": (rows, columns),
                 "weight_hh": (rows, self.hidden_size),
             }
@@ -141,6 +144,7 @@ class RNN(nn.Module):
             h, c = (s if s is None else s.unsqueeze(1) for s in (h, c))
             column = input.unsqueeze(0 if self.batch_first else 1)
             out, h, c = self._run(column, h, c)
+            assert isinstance(out, Tensor)
             return out.squeeze(0 if self.batch_first else 1), h.squeeze(1), c.squeeze(1)
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
@@ -216,12 +220,16 @@ class RNN(nn.Module):
             self.recorder[suffix] = {k: torch.stack(v) for k, v in log.items()}
         return (_flip(out, lengths) if reverse else out), h, c
 
-    def _draw(self, projected: Tensor):
+    def _draw(self, projected: Tensor) -> Draws:
         return draw(self.core, projected, self.zoneout, self.streams)
 
-    def _parameters_of(self, suffix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return tuple(getattr(self, f"{name}_{suffix}", None) for name in names)
+    def _parameters_of(
+        self, suffix: str
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        weight_ih = getattr(self, f"weight_ih_{suffix}")
+        weight_hh = getattr(self, f"weight_hh_{suffix}")
+        bias_ih = getattr(self, f"bias_ih_{suffix}", None)
+        return weight_ih, weight_hh, bias_ih, getattr(self, f"bias_hh_{suffix}", None)
 
     # -- checks ------------------------------------------------------------
 
@@ -233,11 +241,10 @@ class RNN(nn.Module):
                 f"input has shape {tuple(x.shape)}; allowed: {order} with "
                 f"input_size {self.input_size}"
             )
-        if x.numel() == 0 and 0 in (x.shape[1:] if self.batch_first else x.shape[:1]):
-            if x.shape[1 if self.batch_first else 0] == 0:
-                raise ValueError(
-                    f"input has shape {tuple(x.shape)}; allowed: at least one step"
-                )
+        if x.shape[1 if self.batch_first else 0] == 0:
+            raise ValueError(
+                f"input has shape {tuple(x.shape)}; allowed: at least one step"
+            )
         if x.device != weight.device:
             raise ValueError(
                 f"input is on device {x.device}; allowed: {weight.device}, where the "
@@ -314,7 +321,7 @@ class RNN(nn.Module):
         return f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
 
 
-def _torch_arguments(module: nn.Module) -> dict[str, object]:
+def _torch_arguments(module: nn.Module) -> dict[str, Any]:
     """Constructor arguments that this library and torch have in common."""
     names = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
     weight = module.weight_ih_l0

@@ -6,6 +6,7 @@ quadratic in T, since each index fills a gradient of the whole sequence.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gatebook.cells import Core, noise_blocks, split
-from gatebook.gates import Blocks
 from gatebook.random import Streams
 
 
@@ -116,14 +116,15 @@ def scan(
             out = out * live
         h, c = new_h, new_c
         outputs.append(out)
-        for name, value in gates.items() if log is not None else ():
-            log.setdefault(name, []).append(value.detach())
+        if log is not None:
+            for name, value in gates.items():
+                log.setdefault(name, []).append(value.detach())
     return torch.stack(outputs), h, c
 
 
 def _per_step(
     core: Core, draws: Draws, alive: Tensor | None, steps: int
-) -> list[list[Tensor | Blocks | None]]:
+) -> list[list[Any]]:
     """Each draw cut into steps; a list of ``None`` where nothing was drawn."""
 
     def cut(whole: Tensor | None) -> list[Tensor | None]:

@@ -31,7 +31,11 @@ class SequenceModel(nn.Module):
     """
 
     def __init__(
-        self, rnn: nn.Module, output_size: int, steps_read: int, head_size: int = 0
+        self,
+        rnn: RNN | nn.RNNBase,
+        output_size: int,
+        steps_read: int,
+        head_size: int = 0,
     ):
         super().__init__()
         self.rnn, self.steps_read = rnn, steps_read
@@ -46,7 +50,7 @@ class SequenceModel(nn.Module):
 
 
 def build(
-    task: Task, kind: type[nn.Module], hidden_size: int, seed: int, **options: Any
+    task: Task, kind: type[RNN], hidden_size: int, seed: int, **options: Any
 ) -> SequenceModel:
     """A model for a task; ``seed`` decides its weights and its random streams.
 

@@ -51,9 +51,10 @@ def _origin(module: str, name: str) -> str:
     if file is None or file.name != "__init__.py":
         return module
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            if name in {alias.asname or alias.name for alias in node.names}:
-                return _origin(node.module, name)
+        if not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        if name in {alias.asname or alias.name for alias in node.names}:
+            return _origin(node.module, name)
     return module
 
 

@@ -1,0 +1,71 @@
+"""The pages' sources: what a reader of the repository can rely on."""
+
+import re
+
+import pytest
+import yaml
+from gatebook.paths import root
+from gatebook.run.pages import PROFILES, find, page_names, read_profile
+
+PAGES = page_names()
+WITH_CODE = [name for name in PAGES if find(name).has_code]
+FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_one_title_a_page(name):
+    text = re.sub(r"```.*?```", "", find(name).file.read_text(), flags=re.DOTALL)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+
+
+def test_no_executed_notebook_is_kept():
+    assert not list((root() / "book").rglob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_a_page_follows_the_pattern(name):
+    text = find(name).file.read_text()
+    assert "**What you will learn**" in text
+    assert "{prf:pro" in text, "no proposition"
+    assert "assert " in text, "no executed check"
+    exercises = re.findall(r"\{exercise\}[^\n]*\n:label: (\S+)", text)
+    assert exercises
+    for label in exercises:
+        assert f"{{solution}} {label}\n:class: dropdown" in text
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_every_parameter_has_a_type_and_a_word_of_help(name):
+    parameters = find(name).parameters().values()
+    assert parameters
+    for parameter in parameters:
+        assert parameter.help, parameter.name
+        assert parameter.check(parameter.default) == parameter.default
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_every_figure_has_name_caption_and_description(name):
+    found = FIGURE.findall(find(name).file.read_text())
+    assert found
+    for header in found:
+        options = yaml.safe_load(header)["mystnb"]
+        assert options["figure"]["name"].startswith("fig-")
+        assert len(options["figure"]["caption"]) > 20
+        assert len(options["image"]["alt"]) > 20
+        assert options["image"]["classes"] == "dark-light"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_name_known_pages_and_parameters(profile):
+    for name in read_profile(profile):
+        find(name).effective(profile, {})
+
+
+def test_the_book_profile_is_what_the_pages_show():
+    assert not any(read_profile("book").values())
+
+
+@pytest.mark.parametrize("name", ["memory/copy", "pixels/mnist"])
+def test_kept_profiles_have_three_seeds(name):
+    for profile in ("laptop", "paper"):
+        assert len(find(name).effective(profile, {})["seeds"]) >= 3

@@ -1,0 +1,54 @@
+"""The built site, served on this machine, and a browser to read it with."""
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files without a log line for each."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """The address of the book, built at the smoke profile where it is stale."""
+    command = [sys.executable, "-m", "gatebook.run.cli", "build", "--profile", "smoke"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GATEBOOK")}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    handler = functools.partial(Quiet, directory=ROOT / "_build/html")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, else Playwright's own; else the tests are skipped."""
+    system = shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=system, args=FLAGS)
+        except Error as error:
+            pytest.skip(f"NO BROWSER: install chromium to test the site ({error})")
+        yield started
+        started.close()
