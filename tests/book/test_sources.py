@@ -49,6 +49,8 @@ def test_every_figure_has_name_caption_and_description(name):
     assert found
     for header in found:
         options = yaml.safe_load(header)["mystnb"]
+        if "figure" not in options:
+            continue
         assert options["figure"]["name"].startswith("fig-")
         assert len(options["figure"]["caption"]) > 20
         assert len(options["image"]["alt"]) > 20

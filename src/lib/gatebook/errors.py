@@ -3,6 +3,7 @@
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Any
 
 
 def suggest(value: object, allowed: Iterable[str]) -> str:
@@ -21,19 +22,19 @@ def check_choice(parameter: str, value: object, allowed: Iterable[str]) -> None:
         raise ValueError(f"unknown {parameter} {value!r}; {suggest(value, allowed)}")
 
 
-def check_probability(parameter: str, value: float) -> None:
+def check_probability(parameter: str, value: Any) -> None:
     """Raise ``ValueError`` unless ``0 <= value <= 1``."""
     if not _is_number(value) or not 0.0 <= value <= 1.0:
         raise ValueError(f"{parameter} is {value!r}; allowed: a probability in [0, 1]")
 
 
-def check_positive(parameter: str, value: float) -> None:
+def check_positive(parameter: str, value: Any) -> None:
     """Raise ``ValueError`` unless ``value`` is a finite number above zero."""
     if not _is_number(value) or not (math.isfinite(value) and value > 0):
         raise ValueError(f"{parameter} is {value!r}; allowed: a finite number > 0")
 
 
-def check_count(parameter: str, value: int, least: int = 1) -> None:
+def check_count(parameter: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless ``value`` is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{parameter} is {value!r}; allowed: an integer >= {least}")

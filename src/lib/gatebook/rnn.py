@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -270,7 +270,7 @@ class RNN(nn.Module):
     # -- to and from torch -------------------------------------------------
 
     @classmethod
-    def from_torch(cls, module: nn.RNNBase) -> Self:
+    def from_torch(cls, module: nn.RNNBase) -> "RNN":
         """The same network as this library's module, weights copied.
 
         Raises:

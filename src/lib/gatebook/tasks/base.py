@@ -1,6 +1,6 @@
 """What every task offers to the training loop."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -8,6 +8,7 @@ Batch = tuple[Tensor, Tensor]
 """Input (T, B, features) and target."""
 
 
+@runtime_checkable
 class Task(Protocol):
     """Batches by step number, a loss, and the scores of a prediction.
 

@@ -1,0 +1,14 @@
+"""Every annotation of the library is checked while the tests run."""
+
+import beartype
+from jaxtyping import install_import_hook
+
+# An int will do for a float, as type checkers have it (PEP 484). The hook wants the
+# checker by a name that can be imported.
+beartype.tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
+# Before anything imports gatebook.
+install_import_hook("gatebook", "beartype.tower")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)

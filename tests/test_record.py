@@ -1,0 +1,67 @@
+"""The recorder sees every gate of every layer, and lets go."""
+
+import pytest
+import torch
+from gatebook import GRU, LSTM, record
+from gatebook.record import unit_means
+from torch import nn
+
+
+def test_layers_directions_and_gates_by_name():
+    model = LSTM(2, 16, 2, bidirectional=True, gate="OM")
+    with record(model) as gates:
+        model(torch.randn(5, 3, 2))
+    assert sorted(gates) == ["l0", "l0_reverse", "l1", "l1_reverse"]
+    assert sorted(gates["l0"]) == [
+        "effective_forget",
+        "effective_input",
+        "forget",
+        "master_forget",
+        "output",
+    ]
+    assert all(v.shape == (5, 3, 16) for v in gates["l1_reverse"].values())
+
+
+def test_a_gru_has_a_reset_gate_and_ur_a_refine_gate():
+    model = GRU(2, 4, gate="UR")
+    with record(model) as gates:
+        model(torch.randn(5, 3, 2))
+    assert {"reset", "refine", "effective_forget"} <= set(gates["l0"])
+
+
+def test_values_carry_no_gradient_and_noise_is_in_them():
+    model = LSTM(2, 4, gate="G2", seed=0)
+    with record(model) as noisy:
+        model(torch.zeros(5, 3, 2))
+    with record(model.eval()) as quiet:
+        model(torch.zeros(5, 3, 2))
+    assert not noisy["l0"]["forget"].requires_grad
+    assert not torch.equal(noisy["l0"]["forget"], quiet["l0"]["forget"])
+
+
+def test_recording_ends_with_the_block_even_after_an_error():
+    model = LSTM(2, 4)
+    with pytest.raises(RuntimeError, match="stop"), record(model):
+        raise RuntimeError("stop")
+    assert model.recorder is None
+
+
+def test_a_model_must_hold_one_recurrent_module():
+    with pytest.raises(ValueError, match="holds 0"), record(nn.Linear(2, 2)):
+        pass
+    two = nn.ModuleList([LSTM(2, 2), LSTM(2, 2)])
+    with pytest.raises(ValueError, match="holds 2"), record(two):
+        pass
+
+
+def test_unit_means_average_over_time_and_batch():
+    model = LSTM(2, 4, gate="UR").train()
+    x = torch.randn(5, 3, 2)
+    with record(model.eval()) as gates:
+        model(x)
+    model.train()
+    expected = gates["l0"]["effective_forget"].mean((0, 1))
+    assert unit_means(model, x) == pytest.approx(expected.tolist())
+    assert model.training
+    with pytest.raises(ValueError, match="mean 'refine'"):
+        unit_means(model, x, "refin")

@@ -1,0 +1,376 @@
+"""The modules against torch's own, and against loops written by hand."""
+
+import itertools
+
+import hypothesis
+import pytest
+import torch
+from gatebook import GRU, LSTM, NINE, Gate
+from gatebook.gates import (
+    CDetach,
+    Chrono,
+    Constant,
+    Gumbel,
+    HDetach,
+    Master,
+    Ordered,
+    Plain,
+    Refine,
+    Sharpened,
+    Silent,
+    Uniform,
+)
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+PAIRS = [(LSTM, nn.LSTM), (GRU, nn.GRU)]
+F64 = {"dtype": torch.float64}
+
+
+def states(hidden):
+    """The last states as a list, for an LSTM and a GRU alike."""
+    return list(hidden) if isinstance(hidden, tuple) else [hidden]
+
+
+def data(output):
+    return output.data if isinstance(output, PackedSequence) else output
+
+
+def assert_same(ours, theirs, x, *state):
+    """Outputs, last states and every gradient."""
+    results = []
+    for module in (ours, theirs):
+        module.zero_grad()
+        leaf = x if isinstance(x, PackedSequence) else x.clone().requires_grad_()
+        out, hidden = module(leaf, *state)
+        loss = (data(out) ** 2).sum() + sum((s**3).sum() for s in states(hidden))
+        loss.backward()
+        grads = {name: p.grad for name, p in module.named_parameters()}
+        if isinstance(leaf, torch.Tensor):
+            grads["input"] = leaf.grad
+        results.append(([data(out), *states(hidden)], grads))
+    for a, b in zip(results[0][0], results[1][0], strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-12)
+    assert results[0][1].keys() == results[1][1].keys()
+    for name, grad in results[0][1].items():
+        torch.testing.assert_close(grad, results[1][1][name], rtol=1e-10, atol=1e-11)
+
+
+# -- torch's own -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
+@pytest.mark.parametrize(
+    ("layers", "both", "first", "bias"),
+    [(1, False, False, True), (2, True, False, True), (3, False, True, False)],
+)
+def test_the_standard_gate_is_torchs(kind, torch_kind, layers, both, first, bias):
+    theirs = torch_kind(3, 5, layers, bias, first, 0.0, both, **F64)
+    ours = kind.from_torch(theirs)
+    x = torch.randn(7, 4, 3, **F64)
+    assert_same(ours, theirs, x)
+    batch = 7 if first else 4
+    state = [torch.randn(layers * (1 + both), batch, 5, **F64) for _ in range(2)]
+    assert_same(ours, theirs, x, tuple(state) if kind is LSTM else state[0])
+
+
+@pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("lengths", [[6, 4, 4, 1], [1, 6, 2, 5]])
+def test_packed_sequences_are_torchs(kind, torch_kind, both, lengths):
+    theirs = torch_kind(3, 5, 2, bidirectional=both, **F64)
+    x = torch.randn(6, 4, 3, **F64)
+    in_order = lengths == sorted(lengths, reverse=True)
+    packed = pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=in_order)
+    assert_same(kind.from_torch(theirs), theirs, packed)
+
+
+@pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
+@pytest.mark.parametrize("first", [False, True])
+def test_a_sequence_without_a_batch(kind, torch_kind, first):
+    theirs = torch_kind(3, 5, batch_first=first, **F64)
+    assert_same(kind.from_torch(theirs), theirs, torch.randn(7, 3, **F64))
+    out, hidden = kind.from_torch(theirs)(torch.randn(7, 3, **F64))
+    assert out.shape == (7, 5) and states(hidden)[0].shape == (1, 5)
+
+
+@pytest.mark.parametrize("gate", ["LSTM", "LSTM0", "C", "U", "G2"])
+def test_a_gate_that_evaluates_as_torchs_can_go_there(gate):
+    ours = LSTM(3, 5, 2, gate=gate, h_detach=0.5, **F64).eval()
+    assert_same(ours, ours.to_torch(), torch.randn(4, 2, 3, **F64))
+
+
+@pytest.mark.parametrize("gate", ["O", "R", "UR", "sharpened"])
+def test_a_gate_that_torch_lacks_is_refused(gate):
+    with pytest.raises(ValueError, match="gate is"):
+        LSTM(3, 5, gate=gate).to_torch()
+
+
+def test_state_dicts_fit_both_ways():
+    ours, theirs = (
+        LSTM(3, 5, 2, bidirectional=True),
+        nn.LSTM(3, 5, 2, bidirectional=True),
+    )
+    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x = torch.randn(4, 2, 3)
+    torch.testing.assert_close(ours(x)[0], theirs(x)[0])
+
+
+def test_a_module_without_bias_has_none():
+    assert not [
+        n for n, _ in LSTM(3, 4, bias=False, gate="O").named_parameters() if "bias" in n
+    ]
+
+
+def test_equal_parameters_on_both_sides():
+    count = lambda gate: sum(p.numel() for p in LSTM(10, 32, gate=gate).parameters())  # noqa: E731
+    plain = count("LSTM")
+    assert all(count(gate) == plain for gate in ("C", "O", "U", "R", "OR", "UR"))
+    assert plain < count("OM") == count("UM") < 1.1 * plain  # P2: a 1/(2C) fraction
+
+
+# -- every point of the grid -------------------------------------------------------
+
+GRID = list(
+    itertools.product(
+        [Constant(0.5), Chrono(8), Uniform(), Ordered()],
+        [Plain(), Refine(), Refine("zero"), Master(2)],
+        [Silent(), Gumbel(0.7, 0.5), Sharpened(0.5)],
+    )
+)
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize(
+    "axes", GRID, ids=lambda axes: "-".join(type(a).__name__ for a in axes)
+)
+def test_gradients_of_every_gate_are_right(kind, axes):
+    model = kind(1, 2, gate=Gate(*axes), seed=0, **F64)
+    names = [name for name, _ in model.named_parameters()]
+    x = torch.randn(3, 1, 1, **F64, requires_grad=True)
+
+    def run(x, *values):
+        model.streams = type(model.streams)(0)  # the same noise at every call
+        out, hidden = torch.func.functional_call(
+            model, dict(zip(names, values, strict=True)), (x,)
+        )
+        return out, *states(hidden)
+
+    values = [p.detach().clone().requires_grad_() for p in model.parameters()]
+    assert torch.autograd.gradcheck(run, (x, *values))
+
+
+@pytest.mark.parametrize("gate", NINE)
+def test_a_step_is_the_papers_update(gate):
+    # One LSTM step from the recorded gates alone: c' = f c + i tanh(u), h' = o tanh c'.
+    from gatebook import record
+
+    model = LSTM(3, 16, gate=gate, **F64).eval()
+    x, h0, c0 = (torch.randn(1, 2, n, **F64) for n in (3, 16, 16))
+    with record(model) as gates:
+        out, (_, c) = model(x, (h0, c0))
+    g = {name: value[0] for name, value in gates["l0"].items()}
+    rows = list(model.core.blocks())
+    sizes = list(model.core.blocks().values())
+    start = sum(sizes[: rows.index("update")])
+    pre = x[0] @ model.weight_ih_l0.T + h0[0] @ model.weight_hh_l0.T
+    pre = pre + model.bias_ih_l0 + model.bias_hh_l0
+    u = pre[:, start : start + 16].tanh()
+    torch.testing.assert_close(
+        c[0], g["effective_forget"] * c0[0] + g["effective_input"] * u
+    )
+    torch.testing.assert_close(out[0], g["output"] * c[0].tanh())
+
+
+# -- h-detach and c-detach ---------------------------------------------------------
+
+
+def by_hand(theirs: nn.LSTM, x, detached, which):
+    """P3 Algorithm 1 as a loop over torch's cell."""
+    cell = nn.LSTMCell(3, 4, **F64)
+    cell.load_state_dict(
+        {k.removesuffix("_l0"): v for k, v in theirs.state_dict().items()}
+    )
+    h = c = x.new_zeros(x.shape[1], 4)
+    outputs = []
+    for step, off in zip(x, detached, strict=True):
+        off = off.reshape(-1, 1)
+        read = h if which == "h" else c
+        read = torch.where(off, read.detach(), read)
+        h, c = cell(step, (read, c) if which == "h" else (h, read))
+        outputs.append(h)
+    return cell, torch.stack(outputs)
+
+
+@pytest.mark.parametrize("which", ["h", "c"])
+@pytest.mark.parametrize("per", ["step", "example"])
+@pytest.mark.parametrize("p", [0.0, 0.4, 1.0])
+def test_detaching_is_algorithm_1(which, per, p):
+    rule = (HDetach if which == "h" else CDetach)(p, per)
+    theirs = nn.LSTM(3, 4, **F64)
+    gate = Gate(Constant(0.0), gradient=rule)
+    ours = LSTM(3, 4, gate=gate, seed=1, **F64)
+    ours.load_state_dict(theirs.state_dict())
+    x, weight = torch.randn(9, 5, 3, **F64), torch.randn(9, 5, 4, **F64)
+    drawn = rule.sample(9, 5, LSTM(3, 4, seed=1).streams["detach", "cpu"])
+    cell, expected = by_hand(theirs, x, drawn, which)
+    (expected * weight).sum().backward()
+    out, _ = ours(x)
+    (out * weight).sum().backward()
+    torch.testing.assert_close(out, theirs(x)[0])  # the forward pass is untouched
+    for name, parameter in cell.named_parameters():
+        ours_grad = getattr(ours, f"{name}_l0").grad
+        torch.testing.assert_close(ours_grad, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
+def test_p_is_the_probability_of_detaching():
+    rule = HDetach(0.9)
+    drawn = rule.sample(10000, 3, torch.Generator().manual_seed(0))
+    assert drawn.shape == (10000,)
+    assert drawn.double().mean().item() == pytest.approx(0.9, abs=0.01)
+    shape = HDetach(0.5, "example").sample(7, 3, torch.Generator()).shape
+    assert shape == (7, 3)
+
+
+def test_detaching_has_a_stream_of_its_own():
+    x = torch.randn(20, 4, 3)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    outs = []
+    for p in (0.1, 0.9):
+        torch.manual_seed(0)
+        model = LSTM(3, 4, gate="G2", h_detach=p, seed=0)
+        torch.manual_seed(0)
+        outs.append(model(x)[0])
+        assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(*outs)  # the same noise whatever p is
+
+
+def test_the_head_sees_h_and_c_carries_the_gradient_at_p_1():
+    model = LSTM(3, 4, gate="LSTM0", h_detach=1.0, **F64)
+    x = torch.randn(6, 2, 3, **F64, requires_grad=True)
+    model(x)[0][-1].sum().backward()
+    assert (x.grad.abs().sum((1, 2)) > 0).all()
+    both = LSTM(3, 4, gate="LSTM0", c_detach=1.0, **F64)
+    x.grad = None
+    both(x)[0][-1].sum().backward()
+    assert (x.grad.abs().sum((1, 2)) > 0).all()  # through h
+
+
+def test_nothing_is_detached_in_evaluation():
+    model = LSTM(3, 4, h_detach=1.0, **F64).eval()
+    plain = LSTM(3, 4, **F64).eval()
+    plain.load_state_dict(model.state_dict())
+    x = torch.randn(6, 2, 3, **F64)
+    grads = []
+    for m in (model, plain):
+        m(x)[0].sum().backward()
+        grads.append(m.weight_hh_l0.grad)
+    torch.testing.assert_close(*grads)
+
+
+def test_annealing_changes_the_rule():
+    model = LSTM(3, 4, h_detach=0.5)
+    model.set_detach(0.0)
+    assert model.gate.gradient == HDetach(0.0)
+
+
+def test_a_gru_keeps_its_linear_path_under_h_detach():
+    model = GRU(3, 4, h_detach=1.0, **F64)
+    x = torch.randn(6, 2, 3, **F64, requires_grad=True)
+    model(x)[0][-1].sum().backward()
+    assert (x.grad.abs().sum((1, 2)) > 0).all()
+
+
+# -- noise and zoneout -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_noise_acts_in_training_only_and_follows_the_seed(kind):
+    x = torch.randn(5, 3, 2)
+    torch.manual_seed(0)
+    a = kind(2, 8, gate="G2", seed=7)
+    torch.manual_seed(0)
+    b = kind(2, 8, gate="G2", seed=7)
+    assert torch.equal(a(x)[0], b(x)[0])
+    assert not torch.equal(a(x)[0], kind.forward(b.eval(), x)[0])
+    assert torch.equal(b(x)[0], b(x)[0])
+
+
+def test_zoneout_keeps_old_values_in_training_and_averages_in_evaluation():
+    model = LSTM(2, 50, zoneout=(1.0, 0.0), seed=0)
+    x = torch.randn(4, 3, 2)
+    c0 = torch.randn(1, 3, 50)
+    _, (_, c) = model(x, (torch.zeros(1, 3, 50), c0))
+    assert torch.equal(c, c0)  # every cell kept
+    model = LSTM(2, 50, zoneout=(0.3, 0.0), seed=0)
+    _, (_, c) = model(x[:1], (torch.zeros(1, 3, 50), c0))
+    assert (c == c0).double().mean().item() == pytest.approx(0.3, abs=0.1)
+    plain = LSTM(2, 50)
+    plain.load_state_dict(model.state_dict())
+    _, (_, new) = plain.eval()(x[:1], (torch.zeros(1, 3, 50), c0))
+    _, (_, mean) = model.eval()(x[:1], (torch.zeros(1, 3, 50), c0))
+    torch.testing.assert_close(mean, 0.3 * c0 + 0.7 * new)
+
+
+def test_a_gru_has_one_zoneout():
+    model = GRU(2, 8, zoneout=1.0, seed=0)
+    h0 = torch.randn(1, 3, 8)
+    out, h = model(torch.randn(4, 3, 2), h0)
+    assert torch.equal(h, h0) and torch.equal(out[2], h0[0])
+
+
+# -- shapes, lengths, graph ----------------------------------------------------------
+
+
+@hypothesis.given(
+    lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
+    layers=st.integers(1, 2),
+    both=st.booleans(),
+    gate=st.sampled_from(["LSTM", "UR", "O", "UM"]),
+    kind=st.sampled_from([LSTM, GRU]),
+)
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_a_packed_batch_is_its_sequences_one_by_one(lengths, layers, both, gate, kind):
+    model = kind(3, 16, layers, bidirectional=both, gate=gate, **F64).eval()
+    sequences = [torch.randn(n, 3, **F64) for n in lengths]
+    packed = nn.utils.rnn.pack_sequence(sequences, enforce_sorted=False)
+    out, hidden = model(packed)
+    padded, found = nn.utils.rnn.pad_packed_sequence(out)
+    assert found.tolist() == lengths
+    for k, sequence in enumerate(sequences):
+        alone, last = model(sequence)
+        torch.testing.assert_close(padded[: lengths[k], k], alone)
+        for whole, one in zip(states(hidden), states(last), strict=True):
+            torch.testing.assert_close(whole[:, k], one)
+
+
+def test_an_empty_batch_gives_an_empty_output():
+    out, (h, c) = LSTM(3, 4, gate="UR")(torch.zeros(5, 0, 3))
+    assert out.shape == (5, 0, 4) and h.shape == c.shape == (1, 0, 4)
+
+
+def test_the_backward_pass_is_not_quadratic_in_time():
+    # Indexing a tensor in the loop leaves one Select node a step, each of which fills
+    # a gradient of the whole sequence.
+    out, _ = LSTM(2, 4, gate="UR")(torch.randn(30, 1, 2, requires_grad=True))
+    names, waiting, seen = [], [out.grad_fn], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        names.append(node.name())
+        waiting += [parent for parent, _ in node.next_functions]
+    # The initial state of the layer is picked once for h and once for c.
+    assert sum(n.startswith(("Select", "Index", "Slice")) for n in names) <= 2
+
+
+@pytest.mark.parametrize("gate", ["O", "OM", "UR"])  # each kind of auxiliary gate
+def test_states_are_bounded_over_ten_thousand_steps(gate):
+    model = LSTM(2, 16, gate=gate).eval()
+    with torch.no_grad():
+        out, _ = model(torch.randn(10_000, 1, 2))
+    assert out.isfinite().all() and out.abs().max() <= 1
