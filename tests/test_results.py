@@ -1,0 +1,135 @@
+"""The store: a run is done once, written whole, and says where it comes from."""
+
+import json
+import multiprocessing
+
+import pytest
+from gatebook import results
+from gatebook.results import Store, load, median_of, read
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store("memory/copy", "laptop", tmp_path)
+
+
+def done(loss=0.5, status="finished"):
+    return {"status": status, "metrics": {"loss": loss}, "curves": {"step": [0]}}
+
+
+def test_a_run_is_done_once_and_then_read(store):
+    calls = []
+
+    def work(checkpoint):
+        calls.append(checkpoint)
+        return done()
+
+    first = store.run("UR", 1, {"length": 5}, work)
+    again = store.run("UR", 1, {"length": 5}, work)
+    assert len(calls) == 1 and first == again
+    assert calls[0].parent == store.path
+
+
+CHANGES = [("UR", 2, {"n": 5}), ("UR", 1, {"n": 6}), ("C", 1, {"n": 5})]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_another_seed_parameter_or_method_is_another_run(store, change):
+    assert store.file("UR", 1, {"n": 5}) != store.file(*change)
+    assert store.file("UR", 1, {"a": 1, "b": 2}) == store.file(
+        "UR", 1, {"b": 2, "a": 1}
+    )
+
+
+def test_a_run_says_where_it_comes_from(store):
+    store.run("UR", 1, {"length": 5}, lambda checkpoint: done())
+    (file,) = store.path.iterdir()
+    run = json.loads(file.read_text())
+    assert (run["page"], run["profile"]) == ("memory/copy", "laptop")
+    assert (run["name"], run["seed"]) == ("UR", 1)
+    assert run["parameters"] == {"length": 5}
+    assert set(run["versions"]) == {"python", "torch"}
+    assert run["commit"] and run["device"] and run["date"]
+    assert run["peak_memory_mb"] > 10 and run["seconds"] >= 0 and run["threads"] == 1
+
+
+def test_the_checkpoint_goes_when_the_run_is_stored(store):
+    def work(checkpoint):
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"state")
+        return done()
+
+    store.run("UR", 1, {}, work)
+    assert [p.suffix for p in store.path.iterdir()] == [".json"]
+
+
+def test_a_run_that_fails_stores_nothing(store):
+    with pytest.raises(ZeroDivisionError):
+        store.run("UR", 1, {}, lambda checkpoint: 1 / 0)
+    assert not store.path.exists()
+
+
+def test_a_value_that_is_not_finite_is_null(store):
+    store.run("UR", 1, {}, lambda checkpoint: done(float("nan"), "diverged"))
+    (run,) = store.load()
+    assert run["metrics"]["loss"] is None
+
+
+@pytest.mark.parametrize("text", ['{"page": "x"', "[1", '{"page": "x"}', "\xff"])
+def test_a_damaged_file_is_named(tmp_path, text):
+    file = tmp_path / "UR-seed0.json"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match="UR-seed0.json"):
+        read(file)
+
+
+def test_runs_come_by_name_and_seed(store):
+    for name, seed in (("UR", 10), ("UR", 2), ("C", 1)):
+        store.run(name, seed, {}, lambda checkpoint: done())
+    assert [(r["name"], r["seed"]) for r in store.load()] == [
+        ("C", 1),
+        ("UR", 2),
+        ("UR", 10),
+    ]
+
+
+def test_the_runner_says_where_results_go(monkeypatch, tmp_path):
+    monkeypatch.setenv("GATEBOOK_RESULTS", str(tmp_path))
+    monkeypatch.setenv("GATEBOOK_PROFILE", "smoke")
+    assert Store("a/b").path == tmp_path / "a/b/smoke"
+    monkeypatch.delenv("GATEBOOK_RESULTS")
+    monkeypatch.delenv("GATEBOOK_PROFILE")
+    assert Store("a/b").path.parts[-4:] == ("results", "a", "b", "live")
+
+
+def test_the_median_counts_diverged_runs():
+    runs = [done(0.1), done(0.3), done(0.9), done(None, "diverged")]
+    assert median_of(runs, "loss") == {
+        "median": pytest.approx(0.3),
+        "low": pytest.approx(0.1),
+        "high": pytest.approx(0.9),
+        "seeds": 4,
+        "diverged": 1,
+    }
+    assert median_of([], "loss")["median"] is None
+    assert median_of([done(None, "diverged")], "loss")["median"] is None
+    with pytest.raises(ValueError, match="mean 'loss'"):
+        median_of(runs, "los")
+
+
+def write(folder, seed):
+    Store("p", "laptop", folder).run("UR", seed % 3, {}, lambda checkpoint: done())
+
+
+def test_processes_side_by_side_do_not_corrupt(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.starmap(write, [(tmp_path, seed) for seed in range(12)])
+    assert len(Store("p", "laptop", tmp_path).load()) == 3
+
+
+def test_every_stored_run_in_the_repository_can_be_read():
+    runs = load("memory/copy", "laptop") + load("pixels/mnist", "laptop")
+    for run in runs:
+        assert run["status"] in ("finished", "diverged")
+        assert run["commit"] != "unknown"
+    assert results.commit()
