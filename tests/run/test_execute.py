@@ -1,5 +1,6 @@
 """The runner with real kernels: what it leaves behind, whatever happens."""
 
+import json
 import os
 import signal
 import subprocess
@@ -146,3 +147,11 @@ def alive(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_pages_are_listed_for_people_and_for_programs(book):
+    text = cli("pages", "first").stdout
+    assert "    rate: float = 0.5  # how fast" in text
+    listed = json.loads(cli("pages", "--format", "json").stdout)
+    assert list(listed) == ["plain", "first", "second"]
+    assert listed["first"]["gates"]["default"] == ["LSTM"]
