@@ -81,9 +81,10 @@ def main() -> None:
     """The console script: a user's mistake is one line, not a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        print("stopped; what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            print("stopped; what was finished is kept", file=sys.stderr)
+        raise
     except (ValueError, TypeError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
