@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
-from gatebook.errors import check_count, check_positive, check_probability
+from gatebook.errors import check_count, check_device, check_positive, check_probability
 from gatebook.gates import (
     Chrono,
     Gumbel,
@@ -17,6 +17,7 @@ from gatebook.gates import (
     resolve,
     with_detach,
 )
+from gatebook.results import Store
 from gatebook.tasks import Adding, Copy, Pixels
 from gatebook.train import Plan
 
@@ -69,6 +70,8 @@ MISTAKES = {
     "order": (lambda: Pixels("bitreversal"), ["mean 'bit-reversal'"]),
     "squares": (lambda: Pixels(pool=3), ["pool is 3", "1, 2 or 4"]),
     "share": (lambda: Pixels(validation_share=1.0), ["validation_share is 1.0"]),
+    "no device": (lambda: check_device("device", "gpu"), ["device 'gpu'", "'cpu'"]),
+    "stored device": (lambda: Store("a", device="cpuu"), ["mean 'cpu'"]),
     "steps": (lambda: Plan(0), ["steps is 0"]),
     "rate": (lambda: Plan(1, learning_rate=0.0), ["learning_rate is 0.0"]),
     "clip": (lambda: Plan(1, clip=-1.0), ["clip is -1.0"]),

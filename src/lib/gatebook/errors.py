@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import torch
+
 
 def suggest(value: object, allowed: Iterable[str]) -> str:
     """A ``did you mean`` clause and the list of what is allowed."""
@@ -38,6 +40,16 @@ def check_count(parameter: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless ``value`` is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ValueError(f"{parameter} is {value!r}; allowed: an integer >= {least}")
+
+
+def check_device(parameter: str, value: str) -> None:
+    """Raise ``ValueError`` unless ``value`` is a device that this machine has."""
+    known = ["cpu"]
+    if torch.cuda.is_available():
+        known += ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        known.append("mps")
+    check_choice(parameter, value, known)
 
 
 def _is_number(value: object) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from gatebook.checkpoint import write_atomic
-from gatebook.errors import suggest
+from gatebook.errors import check_device, suggest
 from gatebook.paths import root
 from gatebook.random import derive_seed
 
@@ -36,11 +36,16 @@ class Store:
         profile: the profile's name; by default what the runner set, else "live".
         folder: where pages' results lie; by default what the runner set, else
             ``_build/results`` for a page that is run by hand.
+        device: where the runs' models live.
     """
 
     page: str
     profile: str | None = None
     folder: Path | None = None
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        check_device("device", self.device)
 
     @property
     def path(self) -> Path:
@@ -91,7 +96,7 @@ class Store:
             "parameters": parameters,
             **made,
             "seconds": round(made.get("seconds", seconds), 1),
-            **provenance(),
+            **provenance(self.device),
         }
         text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
         write_atomic(file, text.encode())
@@ -146,24 +151,30 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
     }
 
 
-def provenance() -> dict[str, Any]:
-    """Device, versions, commit, peak memory and date."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    scale = 1 if sys.platform == "darwin" else 1024
+def provenance(device: str = "cpu") -> dict[str, Any]:
+    """Device, versions, commit, peak memory (of the GPU where one is used), date."""
     return {
-        "device": device_name(),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "commit": commit(),
-        "peak_memory_mb": round(peak * scale / 2**20),
+        "peak_memory_mb": round(peak_memory(device) / 2**20),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
     }
 
 
-def device_name() -> str:
-    """The GPU's name if there is one, else the processor's."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+def peak_memory(device: str) -> int:
+    """The largest number of bytes held so far: by tensors on a GPU, else in all."""
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def device_name(device: str) -> str:
+    """The GPU's name, or the processor's."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(
