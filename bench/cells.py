@@ -9,7 +9,6 @@ that does one training step, less that of one that only builds the model.
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import time
 
 import torch
 from gatebook import LSTM
+from gatebook.results import peak_memory as process_peak
 
 SHAPES = [
     (500, 32, 10, 128),
@@ -86,8 +86,7 @@ def print_peak(method: str, shape: str, step: str) -> None:
     model, x = build(method, tuple(map(int, shape.split(","))))
     if step == "1":
         training_step(model, x)
-    scale = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 2**20)
+    print(process_peak("cpu") / 2**20)
 
 
 def main() -> None:

@@ -167,6 +167,11 @@ def peak_memory(device: str) -> int:
     """The largest number of bytes held so far: by tensors on a GPU, else in all."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device)
+    # On Linux ru_maxrss starts at the parent's size, so the kernel's own mark is read.
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if "VmHWM" in x)
+        return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 

@@ -7,10 +7,13 @@ it had executed the page itself, so that rendering never executes anything.
 import hashlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +25,12 @@ from myst_parser.config.main import MdParserConfig
 
 from gatebook.checkpoint import write_atomic
 from gatebook.paths import root
-from gatebook.run.execute import PageError
+from gatebook.run.execute import PageError, notebook_of
 from gatebook.run.imports import modules_behind
 from gatebook.run.pages import Page, find, page_names
 
-RENDERED_FROM = ("_config.yml", "_toc.yml", "package-lock.json", "book/_static")
+RENDERED_FROM = ("_config.yml", "_toc.yml", "package-lock.json", "requirements.lock")
+"""What decides the site besides ``book/`` and the pages' outputs."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -45,30 +49,55 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     """
     pages = [find(name) for name in page_names()]
     executed = [page for page in pages if page.has_code]
-    state = _State.read(profile)
-    stale = [page for page in executed if state.is_stale(page)]
+    # Before anything runs: what is edited meanwhile is stale in the next build.
+    keys = {page.name: page_key(page, profile) for page in executed}
+    state = _State.read()
+    stale = [p for p in executed if not state.has_run(profile, p.name, keys[p.name])]
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
-    _run_all(stale, profile, workers or os.cpu_count() or 1)
-    for page in stale:
-        _into_cache(page, profile)
-        state.note(page)
-    _render(everything=bool(stale) or state.render_changed())
-    _check_site(pages, executed)
-    state.note_render()
-    return root() / "_build" / "html" / "index.html"
+    failed = []
+    for page, code in _run_all(stale, profile, workers or os.cpu_count() or 1):
+        if code == 0:
+            state.note_run(profile, page.name, keys[page.name])
+        else:
+            failed.append(page.name)
+    if failed:
+        raise PageError(f"failed: {', '.join(failed)}; the errors are above")
+    first = root() / "_build" / "html" / "index.html"
+    key = _render_key(keys)
+    if state.rendered != key or not first.is_file():
+        state.note_render("")  # until it is known to be whole
+        _render(executed, profile)
+        _check_site(pages, executed)
+        state.note_render(key)
+    return first
+
+
+def stale_pages(profile: str) -> list[str]:
+    """Names of the pages that a build at this profile would run."""
+    state = _State.read()
+    executed = [page for page in map(find, page_names()) if page.has_code]
+    return [
+        page.name
+        for page in executed
+        if not state.has_run(profile, page.name, page_key(page, profile))
+    ]
 
 
 def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides a page's outputs.
 
     Its code and text, its parameters at this profile, the library's modules that it
-    imports, its stored results, and the versions of everything installed.
+    imports, the registry if it reads data, its stored results, and the versions of
+    everything installed.
     """
     parts = [page.file.read_text(), page.effective(profile, {}), profile]
     cells = page.notebook().cells
     code = "\n".join(_plain(c.source) for c in cells if c.cell_type == "code")
-    parts += [(m, file.read_text()) for m, file in modules_behind(code).items()]
+    modules = modules_behind(code)
+    parts += [(module, file.read_text()) for module, file in modules.items()]
+    if "gatebook.data" in modules:
+        parts.append((root() / "data" / "registry.yaml").read_text())
     stored = root() / "data" / "results" / page.name
     parts += [(f.name, f.read_text()) for f in sorted(stored.rglob("*.json"))]
     parts.append((root() / "requirements.lock").read_text())
@@ -82,63 +111,77 @@ def _plain(source: str) -> str:
 
 
 class _State:
-    """What the last build ran: keys by page, kept in ``_build/book-state.json``."""
+    """What was built, kept in ``_build/book-state.json``.
 
-    def __init__(self, profile: str, pages: dict[str, str], render: str):
-        self.profile, self.pages, self.render = profile, pages, render
+    Arguments:
+        runs: by profile and page, the key of the last run and the sum of its
+            notebook, which `gatebook run` may have replaced since.
+        rendered: the key of the site, or nothing.
+    """
+
+    def __init__(self, runs: dict[str, dict[str, list[str]]], rendered: str):
+        self.runs, self.rendered = runs, rendered
 
     @staticmethod
     def _file() -> Path:
         return root() / "_build" / "book-state.json"
 
     @classmethod
-    def read(cls, profile: str) -> "_State":
+    def read(cls) -> "_State":
         try:
-            found = json.loads(cls._file().read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            found = {"pages": {}, "render": ""}
-        return cls(profile, found["pages"], found["render"])
+            return cls(**json.loads(cls._file().read_text()))
+        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return cls({}, "")
 
-    def is_stale(self, page: Page) -> bool:
-        known = {Path(record.uri) for record in _cache().list_cache_records()}
-        if page.file not in known:
-            return True
-        return self.pages.get(page.name) != page_key(page, self.profile)
+    def has_run(self, profile: str, page: str, key: str) -> bool:
+        notebook = notebook_of(page, profile)
+        if not notebook.is_file():
+            return False
+        return self.runs.get(profile, {}).get(page) == [key, _sum(notebook)]
 
-    def note(self, page: Page) -> None:
-        self.pages[page.name] = page_key(page, self.profile)
+    def note_run(self, profile: str, page: str, key: str) -> None:
+        done = [key, _sum(notebook_of(page, profile))]
+        self.runs.setdefault(profile, {})[page] = done
         self._write()
 
-    def render_changed(self) -> bool:
-        return self.render != _render_key()
-
-    def note_render(self) -> None:
-        self.render = _render_key()
+    def note_render(self, key: str) -> None:
+        self.rendered = key
         self._write()
 
     def _write(self) -> None:
-        text = json.dumps({"pages": self.pages, "render": self.render}, indent=1)
+        text = json.dumps({"runs": self.runs, "rendered": self.rendered}, indent=1)
         write_atomic(self._file(), text.encode())
 
 
-def _render_key() -> str:
-    files: list[Path] = []
-    for name in RENDERED_FROM:
-        path = root() / name
-        files += sorted(path.rglob("*")) if path.is_dir() else [path]
-    content = [(str(f), f.read_bytes()) for f in files if f.is_file()]
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _run_all(pages: list[Page], profile: str, workers: int) -> None:
-    """Each page in a process of its own, a few at once; all run even if one fails."""
-    with ThreadPoolExecutor(workers) as pool:
-        codes = list(pool.map(lambda page: _run_one(page, profile), pages))
-    failed = [p.name for p, code in zip(pages, codes, strict=True) if code]
-    if 130 in codes or -2 in codes:
-        raise KeyboardInterrupt
-    if failed:
-        raise PageError(f"failed: {', '.join(failed)}; the errors are above")
+def _render_key(keys: dict[str, str]) -> str:
+    """A sum over all that decides the site."""
+    sources = [root() / name for name in RENDERED_FROM]
+    sources += sorted((root() / "book").rglob("*"))
+    content = [(str(f), _sum(f)) for f in sources if f.is_file()]
+    return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
+
+
+def _run_all(
+    pages: list[Page], profile: str, workers: int
+) -> Iterator[tuple[Page, int]]:
+    """Each page in a process of its own, a few at once; all run even if one fails.
+
+    Yields:
+        pages with their exit codes, as they end.
+    """
+    pool = ThreadPoolExecutor(workers)
+    waiting = {pool.submit(_run_one, page, profile): page for page in pages}
+    try:
+        for done in as_completed(waiting):
+            if done.result() in (130, -signal.SIGINT):
+                raise KeyboardInterrupt
+            yield waiting[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _run_one(page: Page, profile: str) -> int:
@@ -169,24 +212,30 @@ def _into_cache(page: Page, profile: str) -> None:
             page.file.read_text(), config=MdParserConfig(), add_source_map=False
         )
     )
-    run = root() / "_build" / "runs" / page.name / f"{profile}.ipynb"
-    ran = [c for c in nbformat.read(run, as_version=4).cells if c.cell_type == "code"]
+    run = nbformat.read(notebook_of(page.name, profile), as_version=4)
+    ran = [c for c in run.cells if c.cell_type == "code"]
     ran = [c for c in ran if "injected-parameters" not in c.metadata.get("tags", [])]
     cells = [cell for cell in source.cells if cell.cell_type == "code"]
+    if [c.source.strip() for c in cells] != [c.source.strip() for c in ran]:
+        raise PageError(f"page {page.name} changed while it ran; build again")
     for cell, done in zip(cells, ran, strict=True):
-        if cell.source.strip() != done.source.strip():
-            raise PageError(f"page {page.name} changed while it ran; build again")
         cell.outputs, cell.execution_count = done.outputs, done.execution_count
-    metadata = nbformat.read(run, as_version=4).metadata
-    seconds = metadata["papermill"]["duration"]
+    seconds = run.metadata["papermill"]["duration"]
     bundle = CacheBundleIn(source, str(page.file), data={"execution_seconds": seconds})
     _cache().cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
-def _render(everything: bool) -> None:
+def _render(executed: list[Page], profile: str) -> None:
+    """Render every page anew, from the cache alone."""
+    _cache().clear_cache()
+    for page in executed:
+        _into_cache(page, profile)
+    # What is left of a page that was renamed or dropped.
+    for old in ("html", "jupyter_execute"):
+        shutil.rmtree(root() / "_build" / old, ignore_errors=True)
     before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
     tool = Path(sys.executable).with_name("jupyter-book")
-    flags = ["-W", "-n", "--keep-going", *(["--all"] if everything else [])]
+    flags = ["--all", "-W", "-n", "--keep-going"]
     code = subprocess.run([tool, "build", ".", *flags], cwd=root()).returncode
     if code:
         raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gatebook.errors import check_choice
 from gatebook.run.execute import PageError, run_page
 from gatebook.run.pages import PROFILES, find, page_names
 
@@ -26,6 +27,7 @@ def pages(
     format: Annotated[str, typer.Option(help="text or json")] = "text",
 ) -> None:
     """List the pages with their parameters, types, defaults and help."""
+    check_choice("format", format, ("text", "json"))
     names = [page] if page else page_names()
     listed = [find(name) for name in names]
     if format == "json":

@@ -45,12 +45,12 @@ def run_page(
     """
     page = find(name)
     parameters = page.effective(profile, given or {})
-    target = root() / "_build" / "runs" / page.name / f"{profile}.ipynb"
+    target = notebook_of(page.name, profile)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(".part.ipynb")
     try:
-        with _environment(page, profile, parameters):
-            _execute(page, parameters, part)
+        with _environment(page, profile, parameters) as folder:
+            _execute(page, parameters, part, folder)
         os.replace(part, target)
     except PapermillExecutionError as error:
         failed = target.with_suffix(".failed.ipynb")
@@ -66,7 +66,14 @@ def run_page(
     return target
 
 
-def _execute(page: Page, parameters: dict[str, Any], output: Path) -> None:
+def notebook_of(page: str, profile: str) -> Path:
+    """Where the executed notebook of a page is kept."""
+    return root() / "_build" / "runs" / page / f"{profile}.ipynb"
+
+
+def _execute(
+    page: Page, parameters: dict[str, Any], output: Path, folder: Path
+) -> None:
     papermill.execute_notebook(
         page.notebook(),
         str(output),
@@ -77,9 +84,19 @@ def _execute(page: Page, parameters: dict[str, Any], output: Path) -> None:
         autosave_cell_every=0,
         # A kernel that is stopped would log its own traceback into the terminal.
         extra_arguments=["--log-level=CRITICAL"],
-        # The kernel listens on a socket in the file system, not on a network port.
-        config=Config({"KernelManager": {"transport": "ipc"}}),
+        config=Config({"KernelManager": _sockets(folder)}),
     )
+
+
+def _sockets(folder: Path) -> dict[str, str]:
+    """Where the kernel listens: in a folder of this run's own, not on a network port.
+
+    Left to itself, jupyter_client takes the next free name in the working folder, and
+    two kernels that start there at once take the same one and hang.
+    """
+    if os.name == "nt":  # no such sockets there
+        return {"transport": "tcp"}
+    return {"transport": "ipc", "ip": str(folder / "kernel")}
 
 
 def where(page: Page, profile: str, parameters: dict[str, Any]) -> tuple[Path, str]:
@@ -107,8 +124,12 @@ def _same_experiment(page: Page, profile: str, parameters: dict[str, Any]) -> bo
 @contextlib.contextmanager
 def _environment(
     page: Page, profile: str, parameters: dict[str, Any]
-) -> Iterator[None]:
-    """Tell the kernel where results go, and show its progress while it runs."""
+) -> Iterator[Path]:
+    """Tell the kernel where results go, and show its progress while it runs.
+
+    Yields:
+        a folder that lasts as long as the run.
+    """
     folder_of_results, name = where(page, profile, parameters)
     if profile not in KEPT:
         shutil.rmtree(folder_of_results / page.name / name, ignore_errors=True)
@@ -126,7 +147,7 @@ def _environment(
         os.environ.update(settings)
         try:
             with _shown(progress, page.name):
-                yield
+                yield Path(folder)
         finally:
             for key, value in before.items():
                 if value is None:
