@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlparse
 
+import nbformat
 import pytest
 from gatebook.run.pages import find, page_names
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
@@ -91,10 +92,18 @@ def test_formulas_are_set_and_no_cell_failed(visit, name):
 def test_code_can_be_copied_and_the_notebook_taken_along(visit, site, name):
     page = visit(f"book/{name}").page
     assert page.locator("button.copybtn").count() >= 3
-    links = [a.get_attribute("href") for a in page.locator("a[href*='_sources']").all()]
-    assert links, "no download of the source"
-    answer = page.request.get(urljoin(page.url, links[0]))
-    assert answer.ok and "code-cell" in answer.text()
+    source = taken(page, ".btn-download-source-button")
+    assert "code-cell" in source.text()
+    notebook = nbformat.reads(taken(page, ".btn-download-notebook-button").text(), 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert any(cell.outputs for cell in cells)
+
+
+def taken(page: Page, button: str) -> APIResponse:
+    address = page.locator(f"a{button}").first.get_attribute("href")
+    answer = page.request.get(urljoin(page.url, address))
+    assert answer.ok, address
+    return answer
 
 
 def test_search_finds_a_word_of_the_book(visit):

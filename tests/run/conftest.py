@@ -32,7 +32,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A book of two pages with code and one without."""
     pages = {
         "first": "from gatebook.gates import GATES\nprint(steps * 2, gates, rate)",
-        "second": "import gatebook.errors\nprint(steps)",
+        "second": "from gatebook import errors\nprint(steps)",
     }
     folder = tmp_path / "book"
     (folder / "profiles").mkdir(parents=True)

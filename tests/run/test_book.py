@@ -1,11 +1,13 @@
-"""What an edit makes stale: the page itself, or the pages that import the module."""
+"""What an edit makes stale, and what a build then does: no more, and no less."""
 
 import shutil
 from pathlib import Path
 
 import gatebook
 import pytest
-from gatebook.run.book import page_key
+from gatebook.run import book as builder
+from gatebook.run.book import page_key, stale_pages
+from gatebook.run.execute import PageError, notebook_of
 from gatebook.run.imports import modules_behind
 from gatebook.run.pages import find
 
@@ -80,3 +82,109 @@ def test_a_name_from_the_package_leads_to_its_module():
     }
     assert "gatebook.data" not in modules_behind("from gatebook.tasks import Copy")
     assert modules_behind("import torch\nfrom os import path") == {}
+
+
+def test_who_imports_the_package_rests_on_all_it_offers():
+    for code in ("import gatebook", "import gatebook as g", "from gatebook import *"):
+        assert "gatebook.rnn" in modules_behind(code)
+        assert "gatebook.plots" not in modules_behind(code)
+    assert "gatebook.rnn" in modules_behind("import gatebook.errors\ngatebook.LSTM")
+    assert "gatebook.rnn" not in modules_behind("import gatebook.errors as errors")
+
+
+def test_relative_imports_count(library):
+    (library / "errors.py").write_text("from . import plots\nfrom .random import x\n")
+    behind = modules_behind("from gatebook.errors import suggest")
+    assert {"gatebook.plots", "gatebook.random"} < behind.keys()
+
+
+@pytest.fixture
+def work(book, monkeypatch):
+    """What builds did, of a builder whose pages run and render in no time."""
+    done = []
+
+    def run(page, profile):
+        done.append(page.name)
+        notebook = notebook_of(page.name, profile)
+        notebook.parent.mkdir(parents=True, exist_ok=True)
+        notebook.write_text(f"{page.file.read_text()} at {profile}")
+        return int("1 / 0" in page.file.read_text())
+
+    def render(executed, profile):
+        done.append("render")
+        if "warning" in (book / "book/plain.md").read_text():
+            raise PageError("a warning")
+        (book / "_build/html").mkdir(parents=True, exist_ok=True)
+        (book / "_build/html/index.html").write_text("")
+
+    monkeypatch.setattr(builder, "_run_one", run)
+    monkeypatch.setattr(builder, "_render", render)
+    monkeypatch.setattr(builder, "_check_site", lambda pages, executed: None)
+    return done
+
+
+def built(work, profile="book"):
+    work.clear()
+    builder.build(profile, workers=1)
+    return work.copy()
+
+
+def test_a_second_build_does_nothing(work):
+    assert built(work) == ["first", "second", "render"]
+    assert built(work) == []
+    assert stale_pages("book") == []
+
+
+def test_an_edit_of_text_alone_renders_only(work, book):
+    built(work)
+    append(book / "book/plain.md", "More.\n")
+    assert built(work) == ["render"]
+
+
+def test_each_profile_keeps_its_own_runs(work):
+    built(work)
+    assert stale_pages("smoke") == ["first", "second"]
+    assert built(work, "smoke") == ["first", "second", "render"]
+    assert built(work) == ["render"]
+
+
+def test_pages_that_ran_are_kept_when_another_fails(work, book):
+    append(book / "book/first.md", "1 / 0")
+    with pytest.raises(PageError, match="failed: first"):
+        built(work)
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("1 / 0", ""))
+    assert built(work) == ["first", "render"]
+
+
+def test_a_site_with_a_warning_fails_again(work, book):
+    append(book / "book/plain.md", "warning")
+    for _ in range(2):
+        with pytest.raises(PageError):
+            built(work)
+        assert "render" in work
+
+
+def test_what_is_edited_while_it_runs_is_stale_afterwards(work, book, monkeypatch):
+    run = builder._run_one
+
+    def run_and_edit(page, profile):
+        code = run(page, profile)
+        append(book / "book/second.md", "Edited.\n")
+        return code
+
+    monkeypatch.setattr(builder, "_run_one", run_and_edit)
+    built(work)
+    assert stale_pages("book") == ["second"]
+
+
+def test_a_run_with_other_parameters_is_not_taken_for_the_books(work):
+    built(work)
+    notebook_of("first", "book").write_text("run by hand")
+    assert built(work) == ["first", "render"]
+
+
+def test_a_damaged_state_is_started_anew(work, book):
+    built(work)
+    (book / "_build/book-state.json").write_text('{"pages": {}}')
+    assert built(work) == ["first", "second", "render"]

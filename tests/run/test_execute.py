@@ -100,6 +100,18 @@ def test_the_kernel_knows_where_results_go(book):
     )
 
 
+def test_kernels_in_one_folder_do_not_share_a_socket(book):
+    replace_code(
+        book,
+        "from ipykernel import get_connection_info\n"
+        "print(get_connection_info(unpack=True)['ip'])",
+    )
+    first, second = (outputs(run_page("first")).strip() for _ in range(2))
+    assert os.path.isabs(first) and os.path.isabs(second)
+    assert first != second
+    assert sorted(p.name for p in (book / "book").glob("*kernel*")) == []
+
+
 def test_only_a_kept_profiles_own_runs_are_kept(book):
     page = find("first")
 
@@ -155,3 +167,5 @@ def test_pages_are_listed_for_people_and_for_programs(book):
     listed = json.loads(cli("pages", "--format", "json").stdout)
     assert list(listed) == ["plain", "first", "second"]
     assert listed["first"]["gates"]["default"] == ["LSTM"]
+    wrong = cli("pages", "--format", "jsn")
+    assert wrong.returncode == 2 and "did you mean 'json'" in wrong.stderr

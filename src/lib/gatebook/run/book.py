@@ -65,7 +65,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
         raise PageError(f"failed: {', '.join(failed)}; the errors are above")
     first = root() / "_build" / "html" / "index.html"
     key = _render_key(keys)
-    if state.rendered != key or not first.is_file():
+    if stale or state.rendered != key or not first.is_file():
         state.note_render("")  # until it is known to be whole
         _render(executed, profile)
         _check_site(pages, executed)
