@@ -25,6 +25,14 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """Takes no notice of a browser that leaves before it has read everything."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """The address of the book.
@@ -40,7 +48,7 @@ def site() -> Iterator[str]:
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     handler = functools.partial(Quiet, directory=ROOT / "_build/html")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
