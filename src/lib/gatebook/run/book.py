@@ -25,6 +25,7 @@ from myst_parser.config.main import MdParserConfig
 
 from gatebook.checkpoint import write_atomic
 from gatebook.paths import root
+from gatebook.run.downloads import NOTEBOOKS
 from gatebook.run.execute import PageError, notebook_of
 from gatebook.run.imports import modules_behind
 from gatebook.run.pages import Page, find, page_names
@@ -205,7 +206,7 @@ def _cache() -> Any:
 
 
 def _into_cache(page: Page, profile: str) -> None:
-    """Put an executed notebook's outputs under the page's source in the cache."""
+    """Put a notebook's outputs under the page's source in the cache, and aside."""
     # Jupyter Book finds the entry by the notebook as its own reader makes it.
     source = nbformat.from_dict(
         read_myst_markdown_notebook(
@@ -223,16 +224,19 @@ def _into_cache(page: Page, profile: str) -> None:
     seconds = run.metadata["papermill"]["duration"]
     bundle = CacheBundleIn(source, str(page.file), data={"execution_seconds": seconds})
     _cache().cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    download = root() / "_build" / NOTEBOOKS / "book" / f"{page.name}.ipynb"
+    download.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(source, download)
 
 
 def _render(executed: list[Page], profile: str) -> None:
     """Render every page anew, from the cache alone."""
+    # Nothing is left of a page that was renamed or dropped.
     _cache().clear_cache()
+    for old in ("html", NOTEBOOKS):
+        shutil.rmtree(root() / "_build" / old, ignore_errors=True)
     for page in executed:
         _into_cache(page, profile)
-    # What is left of a page that was renamed or dropped.
-    for old in ("html", "jupyter_execute"):
-        shutil.rmtree(root() / "_build" / old, ignore_errors=True)
     before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
     tool = Path(sys.executable).with_name("jupyter-book")
     flags = ["--all", "-W", "-n", "--keep-going"]

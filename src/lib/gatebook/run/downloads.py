@@ -6,12 +6,18 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+NOTEBOOKS = "notebooks"
+"""Folder beside the site that the builder leaves executed notebooks in.
+
+Those that myst-nb leaves in ``jupyter_execute`` have lost their outputs.
+"""
+
 
 def offer_notebook(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Put a page's notebook into the site, and tell the theme that it is there."""
-    executed = Path(app.outdir).parent / "jupyter_execute" / f"{pagename}.ipynb"
+    executed = Path(app.outdir).parent / NOTEBOOKS / f"{pagename}.ipynb"
     if not executed.is_file():
         return
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
