@@ -126,9 +126,9 @@ def test_propositions_and_exercises_are_numbered_and_solutions_folded(visit):
 
 
 def test_the_root_leads_to_the_first_page(visit):
-    opened = visit("index")
-    opened.page.wait_for_url("**/book/index.html")
-    assert opened.errors == []
+    # What the redirecting page had asked for is cut off when the browser leaves it, so
+    # only where it leads is tested.
+    visit("index").page.wait_for_url("**/book/index.html")
 
 
 @pytest.mark.parametrize("name", PAGES)
