@@ -101,7 +101,7 @@ class Store:
         text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
         write_atomic(file, text.encode())
         checkpoint.unlink(missing_ok=True)
-        return json.loads(text)  # what a later reading gives, null for NaN too
+        return run
 
     def load(self) -> list[Run]:
         """All runs of this page and profile, by name and seed."""
@@ -124,8 +124,6 @@ def read(file: Path) -> Run:
         run = json.loads(file.read_text())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"result file {file} is not JSON: {error}") from error
-    if not isinstance(run, dict):
-        raise ValueError(f"result file {file} holds no run but {type(run).__name__}")
     missing = [k for k in ("page", "name", "seed", "status", "metrics") if k not in run]
     if missing:
         raise ValueError(f"result file {file} lacks {', '.join(missing)}")

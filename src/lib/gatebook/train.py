@@ -1,12 +1,9 @@
 """One training loop for all tasks and models."""
 
-import contextlib
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -161,8 +158,7 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had. Ctrl-C waits for the end of the step, where the state is
-    whole, stores it and is raised again; a second one stops at once.
+    that it would have had; Ctrl-C stores the state before it is raised again.
 
     Arguments:
         model: changed in place.
@@ -196,8 +192,8 @@ def fit(
             0, evaluate(model, task, validation) | {"train_loss": float("nan")}
         )
     model.train()
-    with _interrupts_held() as interrupted:
-        while history.step < plan.steps and not interrupted:
+    try:
+        while history.step < plan.steps:
             _anneal(model, plan, history.step)
             loss = _step(model, optimizer, task, plan, history.step)
             history.step += 1
@@ -216,39 +212,11 @@ def fit(
             if time.monotonic() - saved > checkpoint_seconds:
                 store()
                 saved = time.monotonic()
-    if interrupted:
+    except KeyboardInterrupt:
         store()
-        raise KeyboardInterrupt
+        raise
     history.seconds = time.monotonic() - started
     return history
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Collect Ctrl-C instead of raising it; a second one is raised.
-
-    A state stored in the middle of a step has half of its draws behind it. Only the
-    main thread may handle signals, and only it gets them. A Ctrl-C that is ignored
-    (a background job) stays so.
-    """
-    interrupted: list[int] = []
-
-    def hold(number: int, frame: object) -> None:
-        if interrupted:
-            raise KeyboardInterrupt
-        interrupted.append(number)
-
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(
-        before
-    ):
-        yield interrupted
-        return
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _step(
