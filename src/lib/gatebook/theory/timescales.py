@@ -34,7 +34,7 @@ def uniform(x: Periods, units: int) -> Periods:
 
 
 def cumax(x: Periods, units: int) -> Periods:
-    """Ordered gates, all pre-activations equal: f_j = j/d, so D_j = d / (d - j) and D_d = ∞."""
+    """Ordered gates of equal pre-activations: f_j = j/d, so D_j = d / (d - j)."""
     # j/d > 1 - 1/x; the small number keeps exact ties from rounding up.
     above = units - torch.floor(units * (1 - 1 / x) + 1e-9)
     return (above / units).clamp(0, 1)
