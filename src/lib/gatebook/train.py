@@ -1,9 +1,12 @@
 """One training loop for all tasks and models."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,7 +161,8 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had; Ctrl-C stores the state before it is raised again.
+    that it would have had. Ctrl-C waits for the end of the step, where the state is
+    whole; then the state is stored and Ctrl-C raised. A second one stops at once.
 
     Arguments:
         model: changed in place.
@@ -187,13 +191,12 @@ def fit(
             save_checkpoint(checkpoint, model, optimizer, state)
 
     validation = task.validation()
-    if history.step == 0 and not history.curves:
-        history.note(
-            0, evaluate(model, task, validation) | {"train_loss": float("nan")}
-        )
-    model.train()
-    try:
-        while history.step < plan.steps:
+    with _interrupts_held() as interrupts:
+        if not history.curves:
+            scores = evaluate(model, task, validation)
+            history.note(0, scores | {"train_loss": float("nan")})
+        model.train()
+        while history.step < plan.steps and not (interrupts or history.diverged_at):
             _anneal(model, plan, history.step)
             loss = _step(model, optimizer, task, plan, history.step)
             history.step += 1
@@ -212,11 +215,39 @@ def fit(
             if time.monotonic() - saved > checkpoint_seconds:
                 store()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
+    if interrupts:
         store()
-        raise
+        raise KeyboardInterrupt
     history.seconds = time.monotonic() - started
     return history
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Collect Ctrl-C, for the loop to act on between two steps; raise a second one.
+
+    In the middle of a step the weights may be changed and the step not counted, or
+    half of its noise drawn. Signals reach the main thread only, and only there may
+    they be handled. Who ignores Ctrl-C, as a job in the background does, or lets it
+    end the process (handlers that cannot be called) keeps that.
+    """
+    came: list[int] = []
+
+    def hold(number: int, frame: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (in_main and callable(before)):
+        yield came
+        return
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _step(
