@@ -16,7 +16,6 @@ from unittest import mock
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
-from gatebook.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
 from gatebook.train import Plan, build, evaluate, fit, show_progress
@@ -369,41 +368,51 @@ def test_a_run_that_diverges_as_it_is_stopped_stays_diverged(tmp_path):
 # -- what a checkpoint holds -------------------------------------------------------
 
 
-def stored(tmp_path):
-    model = noisy_model()
-    path = tmp_path / "c.safetensors"
-    fit(model, TASK, PLAN)
-    optimizer = torch.optim.Adam(model.parameters())
-    save_checkpoint(path, model, optimizer, {"step": 3})
-    return path, model, optimizer
-
-
-def test_another_plan_is_refused(tmp_path):
-    path = tmp_path / "c.safetensors"
-    fit(build(TASK, LSTM, 4, 0), TASK, PLAN)
+def stopped(path, plan=PLAN, **options):
+    """Leaves the checkpoint of a run that was stopped after five steps."""
 
     def stop(line):
         signal.raise_signal(signal.SIGINT)
 
+    model = build(TASK, LSTM, 4, 0, **options)
     with pytest.raises(KeyboardInterrupt):
-        fit(build(TASK, LSTM, 4, 0), TASK, PLAN, checkpoint=path, report=stop)
+        fit(model, TASK, plan, checkpoint=path, report=stop)
+
+
+def test_another_plan_is_refused(tmp_path):
+    path = tmp_path / "c.safetensors"
+    stopped(path)
     other = replace(PLAN, learning_rate=0.5)
     with pytest.raises(ValueError, match=r"learning_rate is 0.5.*made with 0.01"):
         fit(build(TASK, LSTM, 4, 0), TASK, other, checkpoint=path)
 
 
-def test_a_checkpoint_cut_short_is_told_plainly(tmp_path):
-    path, model, optimizer = stored(tmp_path)
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"x" * 100):
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="delete it to start anew") as error:
-            load_checkpoint(path, model, optimizer)
-        assert str(path) in str(error.value)
+OTHERS = [
+    ({"gate": "U"}, "gate=Gate(activation=Uniform()"),
+    ({"h_detach": 0.5}, "HDetach(p=0.5, per='step')"),
+    ({"dropout": 0.5}, "dropout=0.5"),
+    ({"zoneout": (0.5, 0.0)}, "zoneout=(0.5, 0.0)"),
+]
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    path, _, _ = stored(tmp_path)
-    other = build(TASK, LSTM, 5, 0)
-    with pytest.raises(CheckpointError, match="cannot be used"):
-        load_checkpoint(path, other, torch.optim.Adam(other.parameters()))
+@pytest.mark.parametrize(("options", "words"), OTHERS)
+def test_another_model_of_equal_shapes_is_refused_and_left_alone(
+    tmp_path, options, words
+):
+    path = tmp_path / "c.safetensors"
+    stopped(path)
+    other = build(TASK, LSTM, 4, 1, **options)
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    with pytest.raises(ValueError, match="model.rnn is LSTM.*was made with") as error:
+        fit(other, TASK, PLAN, checkpoint=path)
+    assert words in str(error.value).split("was made with")[0]
+    assert all(map(torch.equal, before.values(), other.state_dict().values()))
+
+
+def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
+    path, plan = tmp_path / "c.safetensors", replace(PLAN, anneal=0.9)
+    stopped(path, plan, h_detach=0.5)
+    model = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    history = fit(model, TASK, plan, checkpoint=path)
+    straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)

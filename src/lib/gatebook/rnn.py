@@ -328,8 +328,19 @@ class RNN(nn.Module):
         return same and "forget" in own
 
     def extra_repr(self) -> str:
-        """Sizes and the gate."""
-        return f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
+        """Sizes, the gate, and the options that were set."""
+        usual = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "zoneout": (0.0, 0.0),
+        }
+        own = {name: getattr(self, name) for name in usual}
+        words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
+        sizes = f"{self.input_size}, {self.hidden_size}"
+        return ", ".join([sizes, f"gate={self.gate}", *words])
 
 
 def _torch_arguments(module: nn.Module) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatebook.checkpoint import load_checkpoint, save_checkpoint
+from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.rnn import RNN
@@ -178,17 +178,17 @@ def fit(
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
     history, recent = History(), []
+    made_with = asdict(plan) | {"device": _device(model).type} | parts(model)
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizer)
-        _same_plan(checkpoint, progress["plan"], plan)
+        progress = load_checkpoint(checkpoint, model, optimizer, made_with)
         history, recent = History(**progress["history"]), progress["recent"]
     started, saved = time.monotonic() - history.seconds, time.monotonic()
 
     def store() -> None:
         history.seconds = time.monotonic() - started
-        state = {"history": asdict(history), "recent": recent, "plan": asdict(plan)}
         if checkpoint is not None:
-            save_checkpoint(checkpoint, model, optimizer, state)
+            state = {"history": asdict(history), "recent": recent}
+            save_checkpoint(checkpoint, model, optimizer, state, made_with)
 
     validation = task.validation()
     with _interrupts_held() as interrupts:
@@ -278,15 +278,6 @@ def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
         for module in model.modules():
             if isinstance(module, RNN) and module.gate.gradient != Full():
                 module.set_detach(0.0)
-
-
-def _same_plan(path: Path, stored: dict[str, Any], plan: Plan) -> None:
-    for name, value in asdict(plan).items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"{name} is {value!r}, but checkpoint {path} was made with "
-                f"{stored.get(name)!r}; allowed: the same plan, or delete the file"
-            )
 
 
 def _device(model: nn.Module) -> torch.device:
