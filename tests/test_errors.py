@@ -82,6 +82,13 @@ MISTAKES = {
     "order": (lambda: Pixels("bitreversal"), ["mean 'bit-reversal'"]),
     "squares": (lambda: Pixels(pool=3), ["pool is 3", "1, 2 or 4"]),
     "share": (lambda: Pixels(validation_share=1.0), ["validation_share is 1.0"]),
+    "share 0": (lambda: Pixels(validation_share=0.0), ["validation_share is 0.0"]),
+    "share nan": (
+        lambda: Pixels(validation_share=float("nan")),
+        ["validation_share is nan"],
+    ),
+    "share True": (lambda: Pixels(validation_share=True), ["share is True"]),
+    "source": (lambda: Pixels(source="embeded"), ["source", "mean 'embedded'"]),
     "no device": (lambda: check_device("device", "gpu"), ["device 'gpu'", "'cpu'"]),
     "stored device": (lambda: Store("a", device="cpuu"), ["mean 'cpu'"]),
     "steps": (lambda: Plan(0), ["steps is 0"]),
