@@ -11,7 +11,6 @@ import datasets
 import numpy as np
 import pytest
 from gatebook import data
-from gatebook.paths import root
 
 IMAGES = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
 LABELS = np.array([3, 1, 4], np.uint8)
@@ -219,12 +218,3 @@ def test_the_hub_is_checked_too(monkeypatch):
 def test_the_registry_names_licence_and_counts():
     entry = data.registry()["mnist"]
     assert entry["licence"] and entry["splits"]["train"]["count"] == 60000
-
-
-def test_the_root_is_found_from_a_folder_below(monkeypatch, tmp_path):
-    monkeypatch.delenv("GATEBOOK_ROOT", raising=False)
-    expected = root()
-    monkeypatch.chdir(expected / "book" / "memory")
-    assert root() == expected
-    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
-    assert root() == tmp_path
