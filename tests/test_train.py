@@ -113,6 +113,28 @@ def test_annealing_switches_detaching_off_for_the_last_share_only():
     assert seen == [0.5] * 7 + [0.0] * 3
 
 
+BAD = [
+    ({"steps": 0}, "steps is 0; allowed: an integer >= 1"),
+    ({"steps": True}, "steps is True"),
+    ({"evaluate_every": 0}, "evaluate_every is 0"),
+    ({"learning_rate": 0.0}, "learning_rate is 0.0; allowed: a finite number > 0"),
+    ({"learning_rate": float("nan")}, "learning_rate is nan"),
+    ({"learning_rate": float("inf")}, "learning_rate is inf"),
+    ({"clip": 0.0}, "clip is 0.0"),
+    ({"clip": float("inf")}, "clip is inf"),
+    ({"anneal": -0.1}, "anneal is -0.1; allowed: a probability in [0, 1]"),
+    ({"anneal": 1.5}, "anneal is 1.5"),
+    ({"anneal": float("nan")}, "anneal is nan"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_a_plan_that_cannot_be_followed_is_refused_at_once(options, message):
+    with pytest.raises(ValueError) as error:
+        Plan(**{"steps": 5} | options)
+    assert str(error.value).startswith(message)
+
+
 # -- divergence --------------------------------------------------------------------
 
 
