@@ -29,8 +29,11 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY)  ## write requirements.lock and environment.yml from the environment
+lock: $(READY)  ## install what pyproject.toml adds; write lock and environment.yml
+	@echo "== locking what pyproject.toml asks for"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	$(BIN)/python tools/lock.py
+	@touch $(READY)
 
 bench: $(READY)  ## time a training step against torch.nn.LSTM
 	$(BIN)/python bench/cells.py

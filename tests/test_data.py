@@ -4,12 +4,13 @@ import gzip
 import hashlib
 import socket
 import struct
+import threading
+import time
 
 import datasets
 import numpy as np
 import pytest
 from gatebook import data
-from gatebook.paths import root
 
 IMAGES = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
 LABELS = np.array([3, 1, 4], np.uint8)
@@ -75,6 +76,53 @@ def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch):
     assert asked == [(("huggingface.co", 443), 2.0)]
 
 
+ENDPOINTS = {
+    "": ("huggingface.co", 443),
+    "https://hub.example.org/mirror": ("hub.example.org", 443),
+    "http://hub.example.org": ("hub.example.org", 80),
+    "http://localhost:8080/": ("localhost", 8080),
+    "https://user@[::1]:9/": ("::1", 9),
+}
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_the_endpoints_host_port_and_scheme_are_asked(monkeypatch, endpoint):
+    asked = []
+
+    def connect(address, timeout):
+        asked.append(address)
+        return socket.socket()
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    assert data.hub_answers()
+    assert asked == [ENDPOINTS[endpoint]]
+
+
+@pytest.mark.parametrize("endpoint", ["hub.example.org", "https://x:port", "ftp://x"])
+def test_an_endpoint_that_is_no_address_is_refused(monkeypatch, endpoint):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    with pytest.raises(ValueError, match=f"HF_ENDPOINT is '{endpoint}'; allowed"):
+        data.hub_answers()
+
+
+def test_a_search_for_the_hubs_name_that_hangs_is_given_up_soon(monkeypatch):
+    over = threading.Event()
+
+    def hang(*args, **kwargs):
+        over.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    started = time.monotonic()
+    assert not data.hub_answers(0.1)
+    assert time.monotonic() - started < 10
+    over.set()
+
+
 def test_a_folder_goes_first(offline, folder):
     digits = data.mnist()
     assert "local folder" in digits.source
@@ -109,11 +157,35 @@ def rename(file):
     file.write_bytes(gzip.compress(b"not an idx file at all"))
 
 
+def garble(file):
+    """Past the header of gzip, inside the stream of zlib."""
+    raw = bytearray(file.read_bytes())
+    raw[10:30] = b"\xff" * 20
+    file.write_bytes(raw)
+
+
+def empty(file):
+    file.write_bytes(gzip.compress(b""))
+
+
+def only_magic(file):
+    file.write_bytes(gzip.compress(struct.pack(">i", 2051)))
+
+
+def negative(file):
+    sizes = struct.pack(">4i", 2051, -3, -28, 28)
+    file.write_bytes(gzip.compress(sizes + IMAGES.tobytes()))
+
+
 DAMAGE = {
     cut: "cut short or altered",
     alter: "SHA-256",
     shorten: "not an IDX file",
     rename: "not an IDX file",
+    garble: "cut short or altered",
+    empty: "not an IDX file",
+    only_magic: "not an IDX file",
+    negative: "not an IDX file",
     lambda file: file.unlink(): "is missing",
 }
 
@@ -146,12 +218,3 @@ def test_the_hub_is_checked_too(monkeypatch):
 def test_the_registry_names_licence_and_counts():
     entry = data.registry()["mnist"]
     assert entry["licence"] and entry["splits"]["train"]["count"] == 60000
-
-
-def test_the_root_is_found_from_a_folder_below(monkeypatch, tmp_path):
-    monkeypatch.delenv("GATEBOOK_ROOT", raising=False)
-    expected = root()
-    monkeypatch.chdir(expected / "book" / "memory")
-    assert root() == expected
-    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
-    assert root() == tmp_path

@@ -1,9 +1,12 @@
 """One environment, written in three places that must agree."""
 
 import re
+import runpy
+import sys
 import tomllib
 from importlib import metadata
 
+import pytest
 import yaml
 from gatebook.paths import root
 from packaging.requirements import Requirement
@@ -38,6 +41,13 @@ def test_the_lock_satisfies_every_direct_dependency():
 def test_what_is_installed_is_what_the_lock_says():
     for package, version in lock().items():
         assert metadata.version(package).split("+")[0] == version, package
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock is written on Linux")
+def test_the_lock_holds_all_that_is_needed_and_nothing_else():
+    tool = runpy.run_path(str(root() / "tools" / "lock.py"))
+    needed = tool["pins"](tool["direct"]())
+    assert {name(p.split("==")[0]): p.split("==")[1] for p in needed} == lock()
 
 
 def test_torch_is_pinned_without_a_build():

@@ -57,6 +57,18 @@ MISTAKES = {
         lambda: GRU(4, 4)(x, torch.zeros(1, 3, 4)),
         ["h_0", "(1, 3, 4)", "(1, 2, 4)"],
     ),
+    "state dtype": (
+        lambda: LSTM(4, 4)(x, (torch.zeros(1, 2, 4), torch.zeros(1, 2, 4).double())),
+        ["c_0 has dtype torch.float64", "torch.float32"],
+    ),
+    "state device": (
+        lambda: GRU(4, 4)(x, torch.zeros(1, 2, 4, device="meta")),
+        ["h_0 is on device meta", "cpu"],
+    ),
+    "zoneout to torch": (
+        lambda: LSTM(4, 4, zoneout=(0.5, 0.05)).to_torch(),
+        ["zoneout is (0.5, 0.05)", "allowed: 0"],
+    ),
     "anneal nothing": (lambda: LSTM(4, 4).set_detach(0.1), ["Full()", "HDetach"]),
     "proj_size": (
         lambda: LSTM.from_torch(torch.nn.LSTM(4, 4, proj_size=2)),
@@ -70,6 +82,13 @@ MISTAKES = {
     "order": (lambda: Pixels("bitreversal"), ["mean 'bit-reversal'"]),
     "squares": (lambda: Pixels(pool=3), ["pool is 3", "1, 2 or 4"]),
     "share": (lambda: Pixels(validation_share=1.0), ["validation_share is 1.0"]),
+    "share 0": (lambda: Pixels(validation_share=0.0), ["validation_share is 0.0"]),
+    "share nan": (
+        lambda: Pixels(validation_share=float("nan")),
+        ["validation_share is nan"],
+    ),
+    "share True": (lambda: Pixels(validation_share=True), ["share is True"]),
+    "source": (lambda: Pixels(source="embeded"), ["source", "mean 'embedded'"]),
     "no device": (lambda: check_device("device", "gpu"), ["device 'gpu'", "'cpu'"]),
     "stored device": (lambda: Store("a", device="cpuu"), ["mean 'cpu'"]),
     "steps": (lambda: Plan(0), ["steps is 0"]),
@@ -90,6 +109,8 @@ def test_the_message_names_the_thing_and_what_is_allowed(mistake):
 WRONG_KINDS = {
     "LSTM(2, 2, gate=3)": "gate is 3; allowed: a name or a Gate object",
     "Gate(auxiliary='R')": "auxiliary is 'R'; allowed: an object of Plain, Refine, Ma",
+    "LSTM(2, 2, zoneout=0.5)": "zoneout is 0.5; allowed: a pair of probabilities",
+    "LSTM(2, 2, zoneout=(0.1,) * 3)": "zoneout is (0.1, 0.1, 0.1); allowed: a pair",
     "LSTM.from_torch(nn.GRU(2, 2))": "module is GRU; allowed: torch.nn.LSTM",
 }
 

@@ -65,3 +65,36 @@ def test_unit_means_average_over_time_and_batch():
     assert model.training
     with pytest.raises(ValueError, match="mean 'refine'"):
         unit_means(model, x, "refin")
+
+
+def test_a_recording_inside_another_gives_way_to_it_again():
+    model, x = LSTM(2, 4), torch.randn(5, 3, 2)
+    with record(model) as outer:
+        unit_means(model, x)
+        assert not outer  # the inner one had that pass
+        model(x)
+    assert list(outer) == ["l0"] and model.recorder is None
+
+
+def test_unit_means_leave_every_module_in_its_mode_after_an_error_too():
+    model = nn.Sequential(nn.Dropout(), LSTM(2, 4))
+    model[0].eval()  # frozen by the user
+    unit_means(model, torch.randn(5, 3, 2))
+    with pytest.raises(ValueError, match="input_size 2"):
+        unit_means(model, torch.randn(5, 3, 7))
+    assert [m.training for m in model] == [False, True] and model.training
+    assert model[1].recorder is None
+
+
+def test_a_reverse_direction_is_recorded_as_it_was_computed():
+    model = LSTM(2, 4, bidirectional=True, gate="UR").eval()
+    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+        forward = getattr(model, f"{name}_l0")
+        getattr(model, f"{name}_l0_reverse").data.copy_(forward)
+    x = torch.randn(5, 3, 2)
+    with record(model) as gates:
+        model(x)
+    with record(model) as flipped:
+        model(x.flip(0))
+    for name, value in gates["l0_reverse"].items():
+        torch.testing.assert_close(value, flipped["l0"][name])

@@ -30,6 +30,34 @@ def test_a_run_is_done_once_and_then_read(store):
     assert calls[0].parent == store.path
 
 
+def test_a_run_just_done_is_what_a_later_reading_gives(store):
+    def work(checkpoint):
+        curves = {"step": (0, 1), "loss": [float("nan"), 0.5]}
+        return done() | {"curves": curves, "bins": {3: 1.0}}
+
+    first = store.run("UR", 1, {"sizes": (1, 2)}, work)
+    assert first == store.run("UR", 1, {"sizes": (1, 2)}, work) == store.load()[0]
+    assert first["curves"] == {"step": [0, 1], "loss": [None, 0.5]}
+
+
+def test_a_run_that_lacks_something_is_not_stored_and_keeps_its_checkpoint(store):
+    def work(checkpoint):
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"state")
+        return {"metrics": {}}
+
+    with pytest.raises(ValueError, match="UR-seed1-.* lacks status"):
+        store.run("UR", 1, {}, work)
+    assert [p.suffix for p in store.path.iterdir()] == [".safetensors"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "/tmp/a", "../UR", "a\\b"])
+def test_a_name_that_is_no_files_is_refused_before_any_work(store, name):
+    with pytest.raises(ValueError) as error:
+        store.run(name, 1, {}, lambda checkpoint: 1 / 0)
+    assert f"name is {name!r}; allowed" in str(error.value)
+
+
 CHANGES = [("UR", 2, {"n": 5}), ("UR", 1, {"n": 6}), ("C", 1, {"n": 5})]
 
 
@@ -75,7 +103,10 @@ def test_a_value_that_is_not_finite_is_null(store):
     assert run["metrics"]["loss"] is None
 
 
-@pytest.mark.parametrize("text", ['{"page": "x"', "[1", '{"page": "x"}', "\xff"])
+DAMAGED = ['{"page": "x"', "[1", '{"page": "x"}', "\xff", "", "3", "null", '["page"]']
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_file_is_named(tmp_path, text):
     file = tmp_path / "UR-seed0.json"
     file.write_bytes(text.encode("latin-1"))

@@ -1,5 +1,6 @@
 """Training: it learns, it diverges honestly, and it resumes to the same numbers."""
 
+import collections
 import json
 import os
 import random
@@ -7,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
-from gatebook.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
 from gatebook.train import Plan, build, evaluate, fit, show_progress
@@ -109,6 +111,28 @@ def test_annealing_switches_detaching_off_for_the_last_share_only():
     model = build(task, LSTM, 4, 0, h_detach=0.5)
     fit(model, task, Plan(10, anneal=0.3))
     assert seen == [0.5] * 7 + [0.0] * 3
+
+
+BAD = [
+    ({"steps": 0}, "steps is 0; allowed: an integer >= 1"),
+    ({"steps": True}, "steps is True"),
+    ({"evaluate_every": 0}, "evaluate_every is 0"),
+    ({"learning_rate": 0.0}, "learning_rate is 0.0; allowed: a finite number > 0"),
+    ({"learning_rate": float("nan")}, "learning_rate is nan"),
+    ({"learning_rate": float("inf")}, "learning_rate is inf"),
+    ({"clip": 0.0}, "clip is 0.0"),
+    ({"clip": float("inf")}, "clip is inf"),
+    ({"anneal": -0.1}, "anneal is -0.1; allowed: a probability in [0, 1]"),
+    ({"anneal": 1.5}, "anneal is 1.5"),
+    ({"anneal": float("nan")}, "anneal is nan"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_a_plan_that_cannot_be_followed_is_refused_at_once(options, message):
+    with pytest.raises(ValueError) as error:
+        Plan(**{"steps": 5} | options)
+    assert str(error.value).startswith(message)
 
 
 # -- divergence --------------------------------------------------------------------
@@ -234,41 +258,183 @@ def test_twenty_kills_at_random_moments(tmp_path):
         assert end == expected, moment
 
 
-def stored(tmp_path):
-    model = noisy_model()
-    path = tmp_path / "c.safetensors"
-    fit(model, TASK, PLAN)
-    optimizer = torch.optim.Adam(model.parameters())
-    save_checkpoint(path, model, optimizer, {"step": 3})
-    return path, model, optimizer
+# -- Ctrl-C ------------------------------------------------------------------------
+
+
+class CtrlC:
+    """Hears what a run does and sends SIGINT at one of it, counted from 1."""
+
+    def __init__(self, where="nowhere", call=0, times=1):
+        self.where, self.call, self.times = where, call, times
+        self.heard = collections.Counter()
+
+    def __call__(self, where):
+        self.heard[where] += 1
+        if (where, self.heard[where]) == (self.where, self.call):
+            for _ in range(self.times):
+                signal.raise_signal(signal.SIGINT)
+
+
+def everything_after(ctrl_c, path=None):
+    """A run to its end: weights, optimiser, random streams, and the curves' text."""
+
+    class Task(Adding):
+        def batch(self, step):
+            ctrl_c("batch")
+            return super().batch(step)
+
+        def loss(self, prediction, target):
+            ctrl_c("loss" if torch.is_grad_enabled() else "evaluation")
+            return super().loss(prediction, target)
+
+    class Adam(torch.optim.Adam):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.register_step_post_hook(lambda *rest: ctrl_c("optimizer"))
+            made.append(self)
+
+    made, model = [], noisy_model()
+    task = Task(TASK.length, TASK.batch_size, validation_size=TASK.validation_size)
+    with mock.patch("torch.optim.Adam", Adam):
+        history = fit(model, task, PLAN, checkpoint=path)
+    state = {f"model.{k}": v for k, v in model.state_dict().items()}
+    for index, entries in made[0].state_dict()["state"].items():
+        state |= {f"optimizer.{index}.{k}": v for k, v in entries.items()}
+    state |= {f"stream.{k}": v for k, v in model.rnn.streams.state().items()}
+    state["rng"] = torch.get_rng_state()
+    return {k: v.tolist() for k, v in state.items()}, plain(history.curves)
+
+
+MOMENTS = [
+    ("batch", 8, 8),
+    ("loss", 8, 8),
+    ("optimizer", 8, 8),
+    ("evaluation", 1, 0),  # before the first step
+    ("evaluation", 3, 10),
+    ("evaluation", 5, 20),  # after the last
+]
+
+
+@pytest.mark.parametrize(("where", "call", "done"), MOMENTS)
+def test_ctrl_c_at_any_moment_changes_no_number(tmp_path, where, call, done):
+    torch.manual_seed(11)
+    expected = everything_after(CtrlC())
+    path, before = tmp_path / "c.safetensors", signal.getsignal(signal.SIGINT)
+    torch.manual_seed(11)
+    with pytest.raises(KeyboardInterrupt):
+        everything_after(CtrlC(where, call), path)
+    assert signal.getsignal(signal.SIGINT) is before
+    torch.manual_seed(99)  # the stored state brings its own
+    again = CtrlC()
+    state, curves = everything_after(again, path)
+    assert curves == expected[1]
+    assert state == expected[0]
+    assert again.heard["batch"] == PLAN.steps - done
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path):
+    path, before = tmp_path / "c.safetensors", signal.getsignal(signal.SIGINT)
+    ctrl_c = CtrlC("batch", 8, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        everything_after(ctrl_c, path)
+    assert ctrl_c.heard["batch"] == 8 and ctrl_c.heard["loss"] == 7
+    assert not path.exists()  # a torn state is not stored
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_is_handled_as_before_after_an_error():
+    class Broken(Adding):
+        def batch(self, step):
+            raise ZeroDivisionError
+
+    before, task = signal.getsignal(signal.SIGINT), Broken(8)
+    with pytest.raises(ZeroDivisionError):
+        fit(build(task, LSTM, 4, 0), task, PLAN)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_stays_ignored_where_it_was():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        ctrl_c = CtrlC("batch", 8)
+        everything_after(ctrl_c)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ctrl_c.heard["batch"] == PLAN.steps
+
+
+def test_a_run_in_another_thread_ends_with_the_same_numbers():
+    with ThreadPoolExecutor(1) as pool:
+        torch.manual_seed(11)
+        there = pool.submit(everything_after, CtrlC()).result()
+    torch.manual_seed(11)
+    assert there == everything_after(CtrlC())
+
+
+def test_a_run_that_diverges_as_it_is_stopped_stays_diverged(tmp_path):
+    class Broken(Adding):
+        def loss(self, prediction, target):
+            loss = super().loss(prediction, target)
+            if torch.is_grad_enabled():
+                signal.raise_signal(signal.SIGINT)
+                loss = loss * float("nan")
+            return loss
+
+    path, task = tmp_path / "c.safetensors", Broken(4, batch_size=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(build(task, LSTM, 4, 0), task, Plan(10), checkpoint=path)
+    history = fit(build(task, LSTM, 4, 0), task, Plan(10), checkpoint=path)
+    assert (history.status, history.diverged_at, history.step) == ("diverged", 1, 1)
+
+
+# -- what a checkpoint holds -------------------------------------------------------
+
+
+def stopped(path, plan=PLAN, **options):
+    """Leaves the checkpoint of a run that was stopped after five steps."""
+
+    def stop(line):
+        signal.raise_signal(signal.SIGINT)
+
+    model = build(TASK, LSTM, 4, 0, **options)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, TASK, plan, checkpoint=path, report=stop)
 
 
 def test_another_plan_is_refused(tmp_path):
     path = tmp_path / "c.safetensors"
-    fit(build(TASK, LSTM, 4, 0), TASK, PLAN)
-
-    def stop(line):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(build(TASK, LSTM, 4, 0), TASK, PLAN, checkpoint=path, report=stop)
+    stopped(path)
     other = replace(PLAN, learning_rate=0.5)
     with pytest.raises(ValueError, match=r"learning_rate is 0.5.*made with 0.01"):
         fit(build(TASK, LSTM, 4, 0), TASK, other, checkpoint=path)
 
 
-def test_a_checkpoint_cut_short_is_told_plainly(tmp_path):
-    path, model, optimizer = stored(tmp_path)
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], b"", b"x" * 100):
-        path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="delete it to start anew") as error:
-            load_checkpoint(path, model, optimizer)
-        assert str(path) in str(error.value)
+OTHERS = [
+    ({"gate": "U"}, "gate=Gate(activation=Uniform()"),
+    ({"h_detach": 0.5}, "HDetach(p=0.5, per='step')"),
+    ({"dropout": 0.5}, "dropout=0.5"),
+    ({"zoneout": (0.5, 0.0)}, "zoneout=(0.5, 0.0)"),
+]
 
 
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    path, _, _ = stored(tmp_path)
-    other = build(TASK, LSTM, 5, 0)
-    with pytest.raises(CheckpointError, match="cannot be used"):
-        load_checkpoint(path, other, torch.optim.Adam(other.parameters()))
+@pytest.mark.parametrize(("options", "words"), OTHERS)
+def test_another_model_of_equal_shapes_is_refused_and_left_alone(
+    tmp_path, options, words
+):
+    path = tmp_path / "c.safetensors"
+    stopped(path)
+    other = build(TASK, LSTM, 4, 1, **options)
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    with pytest.raises(ValueError, match="model.rnn is LSTM.*was made with") as error:
+        fit(other, TASK, PLAN, checkpoint=path)
+    assert words in str(error.value).split("was made with")[0]
+    assert all(map(torch.equal, before.values(), other.state_dict().values()))
+
+
+def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
+    path, plan = tmp_path / "c.safetensors", replace(PLAN, anneal=0.9)
+    stopped(path, plan, h_detach=0.5)
+    model = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    history = fit(model, TASK, plan, checkpoint=path)
+    straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from gatebook.tasks import Copy
 
@@ -78,3 +79,29 @@ def test_accuracy_counts_the_ten_tokens_only():
     assert task.scores(silent, target)["accuracy"] == 0.0
     right = torch.nn.functional.one_hot(target, 9).float()
     assert task.scores(right, target)["accuracy"] == 1.0
+
+
+BAD = [
+    ({"length": 0}, "length is 0; allowed: an integer >= 1"),
+    ({"length": True}, "length is True"),
+    ({"batch_size": 0}, "batch_size is 0"),
+    ({"validation_size": -1}, "validation_size is -1"),
+    ({"pool": 0}, "pool is 0"),
+    ({"form": "Scalar"}, "unknown form 'Scalar'; did you mean 'scalar'?"),
+    ({"form": ""}, "unknown form ''; allowed: 'one-hot', 'scalar'"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), BAD)
+def test_a_value_that_makes_no_task_is_refused_at_once(options, message):
+    with pytest.raises(ValueError) as error:
+        Copy(**{"length": 5} | options)
+    assert str(error.value).startswith(message)
+
+
+def test_the_least_task_there_is():
+    x, target = Copy(1, batch_size=1, pool=1, validation_size=1).batch(0)
+    assert x.shape == (21, 1, 10) and target.shape == (10, 1)
+    x, target = Copy(1, batch_size=1, form="scalar").batch(0)
+    assert x.shape == target.shape + (1,) == (21, 1, 1)
+    assert x[10] == 9 and not x[11:].any()  # the delimiter comes at once

@@ -78,3 +78,10 @@ def test_an_epoch_shows_each_image_once_in_a_new_order(small):
 def test_scores_can_be_taken_on_fewer_images():
     task = Pixels(pool=4, source="embedded", validation_size=120)
     assert sum(len(y[0]) for _, y in task.validation()) == 120
+
+
+@pytest.mark.parametrize("share", [1e-5, 1 - 1e-5])
+def test_a_share_that_leaves_no_image_is_refused_before_training(share):
+    task = Pixels(pool=4, source="embedded", validation_share=share)
+    with pytest.raises(ValueError, match=f"share is {share}; .*some of the 4000 image"):
+        task.validation()

@@ -4,15 +4,19 @@ Every set is checked against the sums in ``data/registry.yaml`` before it is use
 and says where it came from, so that a result can name it.
 """
 
+import contextlib
 import functools
 import gzip
 import hashlib
+import math
 import os
 import socket
-import struct
+import threading
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import datasets
 import numpy as np
@@ -22,6 +26,7 @@ from jaxtyping import UInt8
 from gatebook.errors import check_choice
 from gatebook.paths import root
 
+SOURCES = ("auto", "folder", "hub", "embedded")
 Images = UInt8[np.ndarray, "N 28 28"]
 Labels = UInt8[np.ndarray, " N"]
 
@@ -63,7 +68,7 @@ def mnist(source: str = "auto") -> Digits:
         DataError: if a source's content is not what the registry says. A source
             that is there but wrong is never skipped in silence.
     """
-    check_choice("source", source, ("auto", "folder", "hub", "embedded"))
+    check_choice("source", source, SOURCES)
     if source == "folder" or (source == "auto" and os.environ.get("GATEBOOK_DATA")):
         return _from_folder()
     if source == "hub" or (source == "auto" and hub_answers()):
@@ -78,13 +83,32 @@ def hub_answers(seconds: float = 2.0) -> bool:
     """
     if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
         return False
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    host = endpoint.split("//")[-1].split("/")[0]
-    try:
-        socket.create_connection((host, 443), timeout=seconds).close()
-    except OSError:
-        return False
-    return True
+    address, answers = _endpoint(), []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            socket.create_connection(address, timeout=seconds).close()
+            answers.append(True)
+
+    # The socket's timeout bounds neither the search for the host's name nor the sum
+    # over its addresses.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return bool(answers)
+
+
+def _endpoint() -> tuple[str, int]:
+    """The hub's host and port, from ``HF_ENDPOINT`` where it is set."""
+    url = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    with contextlib.suppress(ValueError):  # the port is no number
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if parts.hostname and port:
+            return parts.hostname, port
+    raise ValueError(
+        f"HF_ENDPOINT is {url!r}; allowed: an address such as 'https://huggingface.co'"
+    )
 
 
 def _from_folder() -> Digits:
@@ -109,11 +133,12 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise DataError(
             f"data file {path} is missing; GATEBOOK_DATA names its folder"
         ) from error
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"data file {path} is cut short or altered: {error}") from error
     header = 4 * (1 + dimensions)
-    magic, *shape = struct.unpack(f">{1 + dimensions}i", raw[:header])
-    if magic != 0x0800 + dimensions or len(raw) - header != np.prod(shape):
+    words = [raw[k : k + 4] for k in range(0, header, 4)]
+    magic, *shape = (int.from_bytes(word, "big") for word in words)
+    if magic != 0x0800 + dimensions or len(raw) - header != math.prod(shape):
         raise DataError(f"data file {path} is not an IDX file of {dimensions} axes")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 

@@ -40,11 +40,12 @@ def record(model: nn.Module) -> Iterator[Record]:
             f"model holds {len(layers)} recurrent modules of gatebook; allowed: one"
         )
     gates: Record = {}
+    outer = layers[0].recorder  # a block inside another one gives way to it again
     layers[0].recorder = gates
     try:
         yield gates
     finally:
-        layers[0].recorder = None
+        layers[0].recorder = outer
 
 
 def unit_means(
@@ -53,7 +54,8 @@ def unit_means(
     """Each unit's mean activation over time and batch, as in P2 Figure 4 (D.1).
 
     Arguments:
-        model: holds one `LSTM` or `GRU`; is left in the mode that it was in.
+        model: holds one `LSTM` or `GRU`; each of its modules is left in the mode
+            that it was in, after an error too.
         x: a batch, (T, B, features).
         gate: the gate's name in the record.
         layer: the layer's name in the record.
@@ -61,11 +63,14 @@ def unit_means(
     Returns:
         H values in [0, 1].
     """
-    was_training = model.training
-    model.eval()
-    with record(model) as gates, torch.no_grad():
-        model(x)
-    model.train(was_training)
+    modes = {module: module.training for module in model.modules()}
+    try:
+        with record(model.eval()) as gates, torch.no_grad():
+            model(x)
+    finally:
+        # Not model.train(): that would wake the parts that the user has frozen.
+        for module, was_training in modes.items():
+            module.training = was_training
     check_choice("layer", layer, gates)
     check_choice("gate", gate, gates[layer])
     return gates[layer][gate].mean((0, 1)).tolist()

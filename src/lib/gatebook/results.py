@@ -58,6 +58,8 @@ class Store:
 
     def file(self, name: str, seed: int, parameters: dict[str, Any]) -> Path:
         """A run's file: method, seed, and a sum of its parameters."""
+        if not name or set(name) & set("/\\"):
+            raise ValueError(f"name is {name!r}; allowed: a method's, without a slash")
         key = f"{derive_seed(sorted(parameters.items())):016x}"[-8:]
         return self.path / f"{name}-seed{seed}-{key}.json"
 
@@ -78,7 +80,7 @@ class Store:
                 ``status``, ``metrics``, ``curves`` and whatever a page draws.
 
         Returns:
-            the run with its provenance.
+            the run with its provenance, as a later reading gives it.
         """
         file = self.file(name, seed, parameters)
         if file.exists():
@@ -99,9 +101,10 @@ class Store:
             **provenance(self.device),
         }
         text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
+        read_back = _parsed(text, file)  # before it is stored: it may lack something
         write_atomic(file, text.encode())
         checkpoint.unlink(missing_ok=True)
-        return run
+        return read_back
 
     def load(self) -> list[Run]:
         """All runs of this page and profile, by name and seed."""
@@ -120,10 +123,16 @@ def read(file: Path) -> Run:
     Raises:
         ValueError: if the file is no stored run, naming it.
     """
+    return _parsed(file.read_bytes(), file)
+
+
+def _parsed(text: str | bytes, file: Path) -> Run:
     try:
-        run = json.loads(file.read_text())
+        run = json.loads(text)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"result file {file} is not JSON: {error}") from error
+    if not isinstance(run, dict):
+        raise ValueError(f"result file {file} is {run!r:.40}; allowed: a JSON object")
     missing = [k for k in ("page", "name", "seed", "status", "metrics") if k not in run]
     if missing:
         raise ValueError(f"result file {file} lacks {', '.join(missing)}")

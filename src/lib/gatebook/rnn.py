@@ -52,8 +52,7 @@ class RNN(nn.Module):
         for name, value in (sizes | {"num_layers": num_layers}).items():
             check_count(name, value)
         check_probability("dropout", dropout)
-        for p in zoneout:
-            check_probability("zoneout", p)
+        _check_zoneout(zoneout)
         if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
             raise ValueError(
                 f"bias is False, but gate {gate!r} is defined by its bias; "
@@ -234,7 +233,6 @@ class RNN(nn.Module):
     # -- checks ------------------------------------------------------------
 
     def _check_input(self, x: Tensor) -> None:
-        weight = self.weight_ih_l0
         order = "(B, T, input_size)" if self.batch_first else "(T, B, input_size)"
         if x.dim() != 3 or x.shape[-1] != self.input_size:
             raise ValueError(
@@ -245,14 +243,19 @@ class RNN(nn.Module):
             raise ValueError(
                 f"input has shape {tuple(x.shape)}; allowed: at least one step"
             )
+        self._check_place(x, "input")
+
+    def _check_place(self, x: Tensor, name: str) -> None:
+        """Refuse a tensor of another device or dtype than the module's."""
+        weight = self.weight_ih_l0
         if x.device != weight.device:
             raise ValueError(
-                f"input is on device {x.device}; allowed: {weight.device}, where the "
+                f"{name} is on device {x.device}; allowed: {weight.device}, where the "
                 "module is"
             )
         if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
             raise ValueError(
-                f"input has dtype {x.dtype}; allowed: {weight.dtype}, the module's"
+                f"{name} has dtype {x.dtype}; allowed: {weight.dtype}, the module's"
             )
 
     def _state(self, state: Tensor | None, x: Tensor, name: str) -> Tensor:
@@ -265,6 +268,7 @@ class RNN(nn.Module):
                 f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
                 "(layers * directions, batch, hidden_size)"
             )
+        self._check_place(state, name)
         return state
 
     # -- to and from torch -------------------------------------------------
@@ -291,11 +295,18 @@ class RNN(nn.Module):
     def to_torch(self) -> nn.RNNBase:
         """Torch's own module with the same weights, for a standard gate.
 
-        Noise, h-detach and zoneout act in training only and are left behind.
+        Noise and h-detach act in training only and are left behind. Zoneout is
+        not: its mean acts in evaluation too.
 
         Raises:
-            ValueError: if the gate computes what torch's module cannot.
+            ValueError: if the gate computes what torch's module cannot, or with
+                zoneout.
         """
+        if any(self.zoneout):
+            raise ValueError(
+                f"zoneout is {self.zoneout!r}; allowed: 0, since torch's module "
+                "has no zoneout"
+            )
         if not self._evaluates_as_torch():
             raise ValueError(
                 f"gate is {self.gate!r}; allowed: a gate that evaluates as "
@@ -308,7 +319,7 @@ class RNN(nn.Module):
     def _evaluates_as_torch(self) -> bool:
         own = self.core.blocks()
         probe = {k: torch.tensor([-2.0, 0.3, 1.1]) for k in ("input", "forget")}
-        if set(self.gate.blocks(self.hidden_size)) != set(probe) or any(self.zoneout):
+        if set(self.gate.blocks(self.hidden_size)) != set(probe):
             return False
         ours = self.gate.effective(probe)
         same = all(
@@ -317,8 +328,19 @@ class RNN(nn.Module):
         return same and "forget" in own
 
     def extra_repr(self) -> str:
-        """Sizes and the gate."""
-        return f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
+        """Sizes, the gate, and the options that were set."""
+        usual = {
+            "num_layers": 1,
+            "bias": True,
+            "batch_first": False,
+            "dropout": 0.0,
+            "bidirectional": False,
+            "zoneout": (0.0, 0.0),
+        }
+        own = {name: getattr(self, name) for name in usual}
+        words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
+        sizes = f"{self.input_size}, {self.hidden_size}"
+        return ", ".join([sizes, f"gate={self.gate}", *words])
 
 
 def _torch_arguments(module: nn.Module) -> dict[str, Any]:
@@ -327,6 +349,16 @@ def _torch_arguments(module: nn.Module) -> dict[str, Any]:
     weight = module.weight_ih_l0
     common = {name: getattr(module, name) for name in names.split()}
     return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def _check_zoneout(zoneout: Any) -> None:
+    """Raise unless ``zoneout`` is a pair of probabilities, of c and of h."""
+    if not isinstance(zoneout, tuple) or len(zoneout) != 2:
+        raise TypeError(
+            f"zoneout is {zoneout!r}; allowed: a pair of probabilities (of c, of h)"
+        )
+    for p in zoneout:
+        check_probability("zoneout", p)
 
 
 def _alive(x: Float[Tensor, "T B I"], lengths: Tensor) -> Bool[Tensor, "T B"]:

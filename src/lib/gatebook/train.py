@@ -1,9 +1,12 @@
 """One training loop for all tasks and models."""
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatebook.checkpoint import load_checkpoint, save_checkpoint
+from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.rnn import RNN
@@ -158,7 +161,8 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had; Ctrl-C stores the state before it is raised again.
+    that it would have had. Ctrl-C waits for the end of the step, where the state is
+    whole; then the state is stored and Ctrl-C raised. A second one stops at once.
 
     Arguments:
         model: changed in place.
@@ -174,26 +178,25 @@ def fit(
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
     history, recent = History(), []
+    made_with = asdict(plan) | {"device": _device(model).type} | parts(model)
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizer)
-        _same_plan(checkpoint, progress["plan"], plan)
+        progress = load_checkpoint(checkpoint, model, optimizer, made_with)
         history, recent = History(**progress["history"]), progress["recent"]
     started, saved = time.monotonic() - history.seconds, time.monotonic()
 
     def store() -> None:
         history.seconds = time.monotonic() - started
-        state = {"history": asdict(history), "recent": recent, "plan": asdict(plan)}
         if checkpoint is not None:
-            save_checkpoint(checkpoint, model, optimizer, state)
+            state = {"history": asdict(history), "recent": recent}
+            save_checkpoint(checkpoint, model, optimizer, state, made_with)
 
     validation = task.validation()
-    if history.step == 0 and not history.curves:
-        history.note(
-            0, evaluate(model, task, validation) | {"train_loss": float("nan")}
-        )
-    model.train()
-    try:
-        while history.step < plan.steps:
+    with _interrupts_held() as interrupts:
+        if not history.curves:
+            scores = evaluate(model, task, validation)
+            history.note(0, scores | {"train_loss": float("nan")})
+        model.train()
+        while history.step < plan.steps and not (interrupts or history.diverged_at):
             _anneal(model, plan, history.step)
             loss = _step(model, optimizer, task, plan, history.step)
             history.step += 1
@@ -212,11 +215,39 @@ def fit(
             if time.monotonic() - saved > checkpoint_seconds:
                 store()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
+    if interrupts:
         store()
-        raise
+        raise KeyboardInterrupt
     history.seconds = time.monotonic() - started
     return history
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Collect Ctrl-C, for the loop to act on between two steps; raise a second one.
+
+    In the middle of a step the weights may be changed and the step not counted, or
+    half of its noise drawn. Signals reach the main thread only, and only there may
+    they be handled. Who ignores Ctrl-C, as a job in the background does, or lets it
+    end the process (handlers that cannot be called) keeps that.
+    """
+    came: list[int] = []
+
+    def hold(number: int, frame: object) -> None:
+        came.append(number)
+        if len(came) > 1:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    in_main = threading.current_thread() is threading.main_thread()
+    if not (in_main and callable(before)):
+        yield came
+        return
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _step(
@@ -247,15 +278,6 @@ def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
         for module in model.modules():
             if isinstance(module, RNN) and module.gate.gradient != Full():
                 module.set_detach(0.0)
-
-
-def _same_plan(path: Path, stored: dict[str, Any], plan: Plan) -> None:
-    for name, value in asdict(plan).items():
-        if stored.get(name) != value:
-            raise ValueError(
-                f"{name} is {value!r}, but checkpoint {path} was made with "
-                f"{stored.get(name)!r}; allowed: the same plan, or delete the file"
-            )
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.data import Digits, mnist
-from gatebook.errors import check_choice, check_count
+from gatebook.data import SOURCES, Digits, mnist
+from gatebook.errors import check_choice, check_count, check_positive
 from gatebook.random import generator
 
 ORDERS = ("plain", "bit-reversal", "seeded")
@@ -79,10 +79,12 @@ class Pixels:
 
     def __post_init__(self):
         check_choice("order", self.order, ORDERS)
+        check_choice("source", self.source, SOURCES)
         check_count("batch_size", self.batch_size)
         if self.pool not in (1, 2, 4):
             raise ValueError(f"pool is {self.pool!r}; allowed: 1, 2 or 4")
-        if not 0 < self.validation_share < 1:
+        check_positive("validation_share", self.validation_share)
+        if self.validation_share >= 1:
             raise ValueError(
                 f"validation_share is {self.validation_share!r}; allowed: above 0 "
                 "and below 1"
@@ -107,6 +109,11 @@ class Pixels:
         count = len(self.data.train)
         order = torch.randperm(count, generator=generator("split", self.seed)).numpy()
         held = round(count * self.validation_share)
+        if held in (0, count):
+            raise ValueError(
+                f"validation_share is {self.validation_share!r}; allowed: one that "
+                f"leaves some of the {count} images to train on and some to score"
+            )
         return order[held:][: self.train_size], order[:held]
 
     @property
