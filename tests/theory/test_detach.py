@@ -6,7 +6,7 @@ import math
 import pytest
 import sympy
 import torch
-from gatebook import LSTM
+from gatebook import GRU, LSTM, record
 from gatebook.cells import split
 from gatebook.scan import Draws, scan
 from gatebook.theory import detach
@@ -278,7 +278,7 @@ def test_nothing_is_random_at_the_ends():
 @pytest.mark.parametrize("p", [0.25, 0.6])
 def test_the_library_s_gradient_has_this_mean(p):
     """dc_T/dw over 500 seeds lies within five exact standard errors."""
-    rnn, x, _, _, _, _, _ = example(h_detach=p, scale=2.0)
+    rnn, x, *_ = example(h_detach=p, scale=2.0)
     path = detach.trajectory(rnn, x)
     k = detach.direct(path, "forget", 1, path.h_before[:, 0])
     a, b = detach.augment(*detach.transfer(rnn, path), k)
@@ -293,6 +293,26 @@ def test_the_library_s_gradient_has_this_mean(p):
     error = (torch.stack(drawn).mean() - mean).abs()
     assert variance > 0
     assert error <= 5 * (variance / 500).sqrt()
+
+
+def test_the_output_gate_learns_from_the_last_step_only_at_p_1():
+    rnn, x, *_ = example(h_detach=1.0)
+    path = detach.trajectory(rnn, x)
+    out, _ = rnn(x[:, None])
+    (whole,) = torch.autograd.grad(out[-1, 0, 2], rnn.weight_ih_l0)
+    got = split(whole.T, rnn.core.blocks())["output"][:, 2]
+    close(got, path.slopes["output"][-1, 2] * x[-1])
+
+
+def test_a_gru_s_linear_path_is_the_product_of_its_gates():
+    rnn = GRU(2, H, h_detach=1.0, **F64)
+    x, h = torch.randn(T, 1, 2, **F64), torch.randn(H, **F64)
+    with record(rnn) as gates:
+        rnn(x, h[None, None])
+    got = torch.autograd.functional.jacobian(
+        lambda h: rnn(x, h[None, None])[1].flatten(), h
+    )
+    close(got, gates["l0"]["effective_forget"].prod(0).squeeze(0).diag())
 
 
 # -- paths ------------------------------------------------------------------------
