@@ -75,7 +75,9 @@ class Widget(anywidget.AnyWidget):
     @classmethod
     def ranges(cls) -> dict[str, dict[str, Any]]:
         """The range of each slider, by the name of its trait, in their order."""
-        return {name: t.range for name, t in vars(cls).items() if isinstance(t, Slider)}
+        # Through all bases: anywidget puts each instance into a class of its own.
+        traits = (item for base in cls.__mro__ for item in vars(base).items())
+        return {name: t.range for name, t in traits if isinstance(t, Slider)}
 
     def __repr__(self) -> str:
         names = [*self.ranges(), *(["seed"] if self.has_trait("seed") else [])]

@@ -118,7 +118,7 @@ function build(parent, model) {
   const law = lawPanel(parent);
   const tell = readout(parent, [
     "paths without detaching", "paths left in this draw", "paths left, expected",
-    "mean visits to h", "without detaching",
+    "visits to h, mean", "visits at p = 0, mean",
   ]);
   return ({ p, steps }) => {
     const uniforms = model.get("_uniforms");
@@ -153,6 +153,7 @@ function sentence(steps, { cut, survivors: left, expected }) {
 }
 
 export default widget({
+  name: "DetachPaths",
   title: "Gradient paths under h-detach",
   sliders: [
     { name: "p", words: "detaching", symbol: "p", text: (v) => fixed(v, 2) },

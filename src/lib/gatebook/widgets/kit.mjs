@@ -238,14 +238,14 @@ function slider(parent, model, { name, symbol, words, text = number }) {
 // --- the widget ----------------------------------------------------------------
 
 /**
- * A widget from its sliders and a function `build(parent, model)` that makes the
- * picture once and gives `draw(values)`, which only sets attributes and texts. Draw
- * gives {words, ...data}: a sentence, and what the picture shows, for tests.
+ * A widget from its Python class's name, its sliders and `build(parent, model)`, which
+ * makes the picture once and gives `draw(values)`. That sets attributes and texts only,
+ * and gives {words, ...data}: a sentence, and what the picture shows, for tests.
  */
-function widget({ title, sliders, build }) {
+function widget({ name, title, sliders, build }) {
   return {
     render({ model, el }) {
-      const root = html("div", { class: "gatebook-widget" }, el);
+      const root = html("div", { class: "gatebook-widget", "data-widget": name }, el);
       set(root, { role: "group", "aria-label": title });
       const rows = html("div", { class: "sliders" }, root);
       const controls = sliders.map((part) => slider(rows, model, part));
@@ -253,15 +253,16 @@ function widget({ title, sliders, build }) {
       const words = html("p", { class: "words", "aria-live": "polite" }, root, "");
       const update = () => {
         controls.forEach((control) => control.show());
-        const values = controls.map((control) => [control.name, control.read()]);
-        const { words: sentence, ...drawn } = draw(Object.fromEntries(values));
+        const pairs = controls.map((control) => [control.name, control.read()]);
+        const values = Object.fromEntries(pairs);
+        const { words: sentence, ...drawn } = draw(values);
         say(words, sentence);
-        root.dataset.drawn = JSON.stringify(drawn);
+        root.dataset.drawn = JSON.stringify({ values, ...drawn });
       };
-      const names = [...sliders.map((part) => part.name), "_uniforms"];
-      names.forEach((name) => model.on(`change:${name}`, update));
+      const events = [...sliders.map((part) => part.name), "_uniforms"];
+      events.forEach((trait) => model.on(`change:${trait}`, update));
       update();
-      return () => names.forEach((name) => model.off(`change:${name}`, update));
+      return () => events.forEach((trait) => model.off(`change:${trait}`, update));
     },
   };
 }

@@ -162,6 +162,7 @@ function sentence(p, epsilon, { open, shut, atom }) {
 }
 
 export default widget({
+  name: "NoisyGate",
   title: "The noisy gate",
   sliders: [
     { name: "alpha", words: "pre-activation", symbol: "α", text: (v) => fixed(v, 2) },

@@ -112,6 +112,7 @@ function sentence({ period, refined: D, ratio }) {
 }
 
 export default widget({
+  name: "RefineBand",
   title: "The refine gate's band",
   sliders: [
     { name: "f", words: "forget gate", symbol: "f", text: (v) => number(v, 4) },

@@ -91,6 +91,7 @@ function sentence(x, shares) {
 const steps = (v) => `${number(v, 4)} steps`;
 
 export default widget({
+  name: "Timescales",
   title: "Timescales at the start",
   sliders: [
     { name: "x", words: "length", symbol: "x", text: steps },
