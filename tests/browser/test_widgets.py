@@ -10,7 +10,7 @@ from urllib.parse import urlparse
 import pytest
 import torch
 from gatebook import widgets
-from gatebook.run.noscript import MARKER, NOTE
+from gatebook.run.mend import MARKER, NOTE
 from gatebook.run.pages import find, page_names
 from gatebook.theory import detach, gumbel, refine, timescales
 from playwright.sync_api import Browser, Locator, Page
@@ -318,8 +318,8 @@ def test_a_bad_value_from_a_page_is_drawn_at_the_nearest_end(show, tmp_path, bro
 @pytest.mark.parametrize("name", WITH_WIDGETS)
 def test_without_javascript_a_page_says_where_to_look(show, name):
     page = show(name, "file", java_script_enabled=False).page
-    text = NOTE.split("<p>")[1].split("</p>")[0]
-    assert page.get_by_text(text).first.is_visible()
+    note = page.locator("article noscript p").first
+    assert note.is_visible() and f"<p>{note.inner_text()}</p>" in NOTE
 
 
 @pytest.mark.parametrize("name", WITH_WIDGETS)

@@ -30,8 +30,14 @@ from gatebook.run.execute import PageError, notebook_of
 from gatebook.run.imports import browser_files, modules_behind
 from gatebook.run.pages import Page, find, page_names
 
-RENDERED_FROM = ("_config.yml", "_toc.yml", "package-lock.json", "requirements.lock")
-"""What decides the site besides ``book/`` and the pages' outputs."""
+RENDERED_FROM = (
+    "_config.yml",
+    "_toc.yml",
+    "package-lock.json",
+    "requirements.lock",
+    "tools/vendor.py",
+)
+"""What decides the site besides ``book/``, the pages' outputs and this package."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -163,6 +169,7 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
+    sources += sorted(Path(__file__).parent.glob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 

@@ -1,0 +1,19 @@
+// Has MathJax set the formulas in sight first, and the others when there is time: a
+// long page has hundreds. Runs between MathJax's settings and MathJax itself.
+(function () {
+  "use strict";
+
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
+
+  /** All of them, for screen readers, printing and searching in the page. */
+  function others() {
+    // Those in sight are set when the browser is idle, too: they get a start.
+    setTimeout(() => idle(() => MathJax.startup.document.lazyTypesetAll()), 1000);
+  }
+
+  window.MathJax = {
+    ...window.MathJax,
+    loader: { load: ["ui/lazy"] },
+    startup: { pageReady: () => MathJax.startup.defaultPageReady().then(others) },
+  };
+})();
