@@ -105,10 +105,10 @@ function lawPanel(parent) {
       set(bar, { x: x(m) - width / 2, y: axes.box.bottom - height, width, height });
     }));
     [1, 2].forEach((k) => say(axes.yTexts[k], number((top * k) / 2)));
-    const visits = ticks.map((_, k) => Math.round(((steps - 1) * k) / 4));
-    visits.forEach((m, k) => {
-      set(ticks[k], { x: x(m) });
-      say(ticks[k], m === visits[k - 1] ? "" : String(m));
+    const apart = Math.ceil((steps - 1) / 4);
+    ticks.forEach((tick, k) => {
+      set(tick, { x: x(k * apart) });
+      say(tick, k * apart < steps ? String(k * apart) : "");
     });
   };
 }
