@@ -154,6 +154,7 @@ function build(parent, model) {
 }
 
 function sentence(p, epsilon, { open, shut, atom }) {
+  if (p === 0) return `No gate gets noise: all are ${fixed(atom, 3)}.`;
   const noisy =
     `Of the gates with noise, ${percent(open[1])} are at least ${fixed(1 - epsilon, 2)} ` +
     `and ${percent(shut[1])} at most ${fixed(epsilon, 2)}.`;
