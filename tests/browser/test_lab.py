@@ -42,6 +42,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     book.cells = [nbformat.v4.new_code_cell(text) for text in [*CELLS, ASSIGN, TELL]]
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     (home / "notebooks").mkdir()
+    news = home / "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+    news.parent.mkdir(parents=True)
+    news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     nbformat.write(book, home / "notebooks/widgets.ipynb")
     port = free_port()
     process = start(home, port)
@@ -73,8 +76,6 @@ def start(home: Path, port: int) -> subprocess.Popen[bytes]:
         f"--ServerApp.root_dir={home / 'notebooks'}",
         f"--IdentityProvider.token={TOKEN}",
         "--LabApp.extension_manager=readonly",
-        "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     with (home / "log").open("wb") as log:
         return subprocess.Popen(
@@ -138,7 +139,8 @@ def test_a_drag_reaches_the_kernel_and_a_cell_moves_the_picture(
     hosts: set[str] = set()
     page.on("request", lambda r: hosts.add(urlparse(r.url).netloc))
     page.goto(lab)
-    page.locator(".jp-CodeCell").first.wait_for(timeout=60_000)
+    # What is run before the kernel is there is lost.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
     run_cells(page, 0, len(CELLS))
     shown = [page.locator(f"[data-widget={name}]") for name in NAMES]
     for widget in shown:

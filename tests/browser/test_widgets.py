@@ -288,6 +288,51 @@ def test_views_of_one_model_move_together_and_others_stay(show):
     assert drawn(other)["values"]["f"] == 0.5
 
 
+def test_a_move_sets_attributes_and_texts_and_builds_nothing(show):
+    page = show("bare", "file").page
+    for widget in shown_on(page):
+        changes = widget.evaluate(
+            """async (root) => {
+              const seen = [];
+              const watcher = new MutationObserver((some) => seen.push(...some));
+              const all = { subtree: true, childList: true, attributes: true };
+              watcher.observe(root, all);
+              for (const slider of root.querySelectorAll("input")) {
+                slider.value = slider.value === slider.min ? slider.max : slider.min;
+                slider.dispatchEvent(new Event("input"));
+              }
+              await new Promise((done) => setTimeout(done));
+              return seen.map((change) => change.type);
+            }"""
+        )
+        assert set(changes) == {"attributes"}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_view_that_goes_leaves_no_listener(browser, kind):
+    page = browser.new_page()
+    state = kind().get_state()
+    left = page.evaluate(
+        """async ({ source, state }) => {
+          const blob = new Blob([source], { type: "text/javascript" });
+          const { default: made } = await import(URL.createObjectURL(blob));
+          const listeners = new Map();
+          const model = {
+            get: (name) => state[name],
+            on: (name, f) => listeners.set(name, f),
+            off: (name, f) => listeners.get(name) === f && listeners.delete(name),
+          };
+          const leave = made.render({ model, el: document.body });
+          const before = listeners.size;
+          leave();
+          return [before, listeners.size];
+        }""",
+        {"source": state["_esm"], "state": state},
+    )
+    assert left == [len(kind.ranges()) + 1, 0]
+    page.close()
+
+
 def test_a_widget_that_fails_leaves_the_others_alone(show):
     opened = show("bare", "file")
     assert opened.page.locator(".gatebook-widget").count() == len(ALL) + 2

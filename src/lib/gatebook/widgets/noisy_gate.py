@@ -8,7 +8,7 @@ import traitlets
 from gatebook.random import generator
 from gatebook.widgets.base import Seed, Slider, Widget, module, sheet
 
-SAMPLES = 300
+SAMPLES = 400
 
 
 class NoisyGate(Widget):
@@ -60,7 +60,7 @@ class NoisyGate(Widget):
     def _draw(self, change: Any = None) -> None:
         """Two uniform numbers a sample: U makes the noise, V < p lets it in."""
         own = generator(self.seed, "NoisyGate")
-        draws = torch.rand(2, SAMPLES, generator=own, dtype=torch.float64)
+        draws = torch.rand(SAMPLES, 2, generator=own, dtype=torch.float64)
         # Few digits keep pages small; 0 and 1 have no logit.
-        draws = draws.clamp(1e-6, 1 - 1e-6)
+        draws = draws.clamp(1e-6, 1 - 1e-6).T
         self._uniforms = [[round(x, 6) for x in row] for row in draws.tolist()]

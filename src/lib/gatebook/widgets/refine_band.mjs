@@ -102,12 +102,10 @@ function texts(f, drawn) {
 }
 
 function sentence({ period, refined: D, ratio }) {
-  const change = ratio >= 1 ? "larger" : "smaller";
-  const factor = number(ratio >= 1 ? ratio : 1 / ratio);
   return (
     `The refine gate turns a timescale of ${number(period)} steps into ${number(D)}. ` +
-    `Its gradient is ${factor} times ${change} than that of a plain gate of the same ` +
-    "value g."
+    `Its gradient has ${number(ratio)} times the size of that of a plain gate of the ` +
+    "same value g."
   );
 }
 
