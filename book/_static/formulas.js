@@ -1,9 +1,13 @@
-// Has MathJax set the formulas in sight first, and the others when there is time: a
-// long page has hundreds. Runs between MathJax's settings and MathJax itself.
+// Has MathJax set the formulas in sight first, and the others a moment later: a long
+// page has hundreds. Runs between MathJax's settings and MathJax itself.
 (function () {
   "use strict";
 
-  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 200));
+  // Who goes to a place inside the page needs all of it to have its height at once.
+  const [visit] = performance.getEntriesByType("navigation");
+  if (location.hash || visit?.type !== "navigate") return;
+
+  const idle = window.requestIdleCallback ?? ((work) => setTimeout(work));
 
   /** All of them, for screen readers, printing and searching in the page. */
   function others() {

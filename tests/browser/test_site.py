@@ -12,7 +12,7 @@ from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
-SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll()"
+SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
 """The formulas out of sight too, which a page sets a second later."""
 
 
@@ -92,6 +92,14 @@ def test_formulas_are_set_and_no_cell_failed(visit, name):
     assert page.locator("mjx-merror").count() == 0
     assert page.locator(".output.traceback").count() == 0
     assert "$" not in page.locator("article p").first.inner_text()
+
+
+def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(visit, site):
+    page = visit("book/theory/gate").page
+    page.goto(f"{site}/book/theory/gate.html?again#prop-gate-fastest")
+    page.wait_for_timeout(1500)  # when the formulas out of sight would be set
+    place = page.locator("#prop-gate-fastest").bounding_box()
+    assert place and 0 <= place["y"] < 150
 
 
 @pytest.mark.parametrize("name", WITH_CODE)
