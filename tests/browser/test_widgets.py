@@ -288,6 +288,25 @@ def test_views_of_one_model_move_together_and_others_stay(show):
     assert drawn(other)["values"]["f"] == 0.5
 
 
+def test_the_samples_in_the_picture_are_those_of_the_seed(show):
+    page = show("bare", "file").page
+    gate = page.locator("[data-widget=NoisyGate]")
+    drag(page, gate.locator("input[name=p]"), 0.4)
+    found = drawn(gate)
+    alpha, tau, p = (found["values"][name] for name in ("alpha", "tau", "p"))
+    u, v = torch.tensor(widgets.NoisyGate()._uniforms, dtype=torch.float64)
+    gates = ((alpha + u.logit()) / tau).sigmoid()[v < p]
+    heights = torch.histc(gates, 20, 0, 1) * 20 / len(u)
+    assert 0 < p < 1 and found["heights"] == pytest.approx(heights.tolist())
+
+    paths = page.locator("[data-widget=DetachPaths]")
+    found = drawn(paths)
+    steps, p = (found["values"][name] for name in ("steps", "p"))
+    draws = widgets.DetachPaths()._uniforms
+    assert found["cut"] == [t for t in range(2, steps + 1) if draws[t - 2] < p]
+    assert found["survivors"] == 2 ** (steps - 1 - len(found["cut"]))
+
+
 def test_a_move_sets_attributes_and_texts_and_builds_nothing(show):
     page = show("bare", "file").page
     for widget in shown_on(page):

@@ -146,9 +146,8 @@ function texts(steps, p, { cut, survivors: left, expected }) {
 
 function sentence(steps, { cut, survivors: left, expected }) {
   return (
-    `This draw cuts ${cut.length} of the ${steps - 1} hidden states and leaves ` +
-    `${count(left)} ${left === 1 ? "path" : "paths"}; ` +
-    `${number(expected)} are expected.`
+    `This draw cuts ${cut.length} of ${steps - 1} hidden states and leaves ` +
+    `${count(left)} ${left === 1 ? "path" : "paths"}; expected: ${number(expected, 4)}.`
   );
 }
 

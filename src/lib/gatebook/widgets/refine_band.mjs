@@ -92,12 +92,13 @@ function build(parent) {
 
 function texts(f, drawn) {
   const { g, period, gradient, slope: plain, ratio } = drawn;
-  const range = ([low, high]) => `${number(low, 4)} … ${number(high, 4)}`;
+  // Gates need more digits than periods: they differ where they are near 1.
+  const range = (ends, digits) => ends.map((v) => number(v, digits)).join(" … ");
   return [
-    `${number(f, 4)} → ${number(g, 4)}`,
+    `${number(f, 4)} → ${number(g, 6)}`,
     `${number(period)} → ${number(drawn.refined)} steps`,
-    range(drawn.band), range(drawn.reach), number(gradient),
-    range([period / 2, period ** 2]), number(plain), `${number(ratio)}×`,
+    range(drawn.band, 6), range(drawn.reach, 4), number(gradient),
+    range([period / 2, period ** 2], 4), number(plain), `${number(ratio)}×`,
   ];
 }
 
