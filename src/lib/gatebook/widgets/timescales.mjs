@@ -4,9 +4,9 @@ const constant = (x, bias) => (x < 1 + Math.exp(bias) ? 1 : 0);
 const chrono = (x, tMax) => clamp((tMax - x) / (tMax - 2), 0, 1);
 const uniform = (x, units) => clamp((1 / x - 1 / units) / (1 - 2 / units), 0, 1);
 
-/** Gates j/d, j = 1 .. d: how many exceed 1 - 1/x; exact ties do not. */
+/** Gates j/d, j = 1 .. d, have D = d / (d - j): those with d - j < d/x; no ties. */
 function cumax(x, units) {
-  const above = units - Math.floor(units * (1 - 1 / x) + 1e-9);
+  const above = Math.ceil((units / x) * (1 - 1e-9));
   return clamp(above / units, 0, 1);
 }
 
