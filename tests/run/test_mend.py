@@ -12,6 +12,7 @@ ICONS = "../_static/vendor/fontawesome/6.5.2"
         (f"<p>{MARKER}{{}}</script>", f"<p>{NOTE}{MARKER}{{}}</script>"),
         (f'<script src="{ICONS}/js/all.min.js?digest=1"></script>', ""),
         (f'<link rel="preload" as="font" href="{ICONS}/webfonts/x.woff2" />', ""),
+        ('<div role="list" class="citation-list">', '<div class="citation-list">'),
         ('<summary aria-label="Toggle hidden content">', "<summary>"),
         (
             '<button class="btn search-button-field" title="Search" aria-label="Search"'

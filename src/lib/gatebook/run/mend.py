@@ -24,6 +24,8 @@ MENDED = {
     # These labels hide the words that are read on the screen.
     r'<summary aria-label="Toggle hidden content">': "<summary>",
     r'(<button class="[^"]*search-button-field[^>]*) aria-label="Search"': r"\1",
+    # The entries are no items of a list; the roles that they have do without one.
+    r'<div role="list" class="citation-list">': '<div class="citation-list">',
 }
 
 
