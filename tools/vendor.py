@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MATHJAX = Path("mathjax/es5")
-NEEDED = ("tex-chtml-full.js", "output/chtml/fonts/woff-v2")
+NEEDED = ("tex-chtml-full.js", "ui/lazy.js", "output/chtml/fonts/woff-v2")
 
 
 def npm() -> list[str]:

@@ -12,6 +12,8 @@ from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
+SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
+"""The formulas out of sight too, which a page sets a second later."""
 
 
 @dataclass
@@ -65,6 +67,7 @@ def test_a_page_opens_without_an_error_and_asks_no_other_host(
 @pytest.mark.parametrize("name", PAGES)
 def test_a_phone_shows_the_page_without_scrolling_sideways(visit, name):
     page = visit(f"book/{name}", width=390).page
+    page.evaluate(SET_ALL)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -84,9 +87,19 @@ def test_every_figure_is_there_and_described(visit, name):
 def test_formulas_are_set_and_no_cell_failed(visit, name):
     page = visit(f"book/{name}").page
     page.wait_for_selector("mjx-container", timeout=10_000)
+    page.evaluate(SET_ALL)
+    assert page.locator("mjx-lazy").count() == 0
     assert page.locator("mjx-merror").count() == 0
     assert page.locator(".output.traceback").count() == 0
     assert "$" not in page.locator("article p").first.inner_text()
+
+
+def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(visit, site):
+    page = visit("book/theory/gate").page
+    page.goto(f"{site}/book/theory/gate.html?again#prop-gate-fastest")
+    page.wait_for_timeout(1500)  # when the formulas out of sight would be set
+    place = page.locator("#prop-gate-fastest").bounding_box()
+    assert place and 0 <= place["y"] < 150
 
 
 @pytest.mark.parametrize("name", WITH_CODE)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import gatebook
+import nbformat
 import pytest
 from gatebook.run import book as builder
 from gatebook.run.book import page_key, stale_pages
@@ -55,6 +56,30 @@ def test_a_module_behind_a_module_counts(library):
 
 def test_an_unrelated_module_changes_nothing(library):
     assert changed_by(lambda: append(library / "plots.py", "\n# x\n")) == set()
+
+
+@pytest.mark.parametrize("name", ["kit.mjs", "kit.css", "refine_band.mjs"])
+def test_what_a_widget_sends_to_the_browser_counts(book, library, name):
+    page = book / "book/second.md"
+    use = "from gatebook.widgets import RefineBand"
+    page.write_text(page.read_text().replace("from gatebook import errors", use))
+    edited = library / "widgets" / name
+    assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
+
+
+def test_the_state_of_widgets_goes_into_the_cache_and_the_download(book):
+    page = find("first")
+    run = page.notebook()
+    run.metadata["papermill"] = {"duration": 1.0}
+    run.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    notebook_of("first", "book").parent.mkdir(parents=True)
+    nbformat.write(run, notebook_of("first", "book"))
+    builder._into_cache(page, "book")
+    (record,) = builder._cache().list_cache_records()
+    kept = builder._cache().get_cache_bundle(record.pk).nb
+    taken = nbformat.read(book / "_build/notebooks/book/first.ipynb", as_version=4)
+    for notebook in (kept, taken):
+        assert notebook.metadata["widgets"] == run.metadata["widgets"]
 
 
 def test_stored_results_and_versions_count(book):

@@ -36,6 +36,14 @@ def check_positive(parameter: str, value: Any) -> None:
         raise ValueError(f"{parameter} is {value!r}; allowed: a finite number > 0")
 
 
+def check_between(parameter: str, value: Any, low: float, high: float) -> None:
+    """Raise ``ValueError`` unless ``low <= value <= high``."""
+    if not _is_number(value) or not low <= value <= high:
+        raise ValueError(
+            f"{parameter} is {value!r}; allowed: a number from {low} to {high}"
+        )
+
+
 def check_count(parameter: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless ``value`` is an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

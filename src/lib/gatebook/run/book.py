@@ -27,11 +27,17 @@ from gatebook.checkpoint import write_atomic
 from gatebook.paths import root
 from gatebook.run.downloads import NOTEBOOKS
 from gatebook.run.execute import PageError, notebook_of
-from gatebook.run.imports import modules_behind
+from gatebook.run.imports import browser_files, modules_behind
 from gatebook.run.pages import Page, find, page_names
 
-RENDERED_FROM = ("_config.yml", "_toc.yml", "package-lock.json", "requirements.lock")
-"""What decides the site besides ``book/`` and the pages' outputs."""
+RENDERED_FROM = (
+    "_config.yml",
+    "_toc.yml",
+    "package-lock.json",
+    "requirements.lock",
+    "tools/vendor.py",
+)
+"""What decides the site besides ``book/``, the pages' outputs and this package."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -89,14 +95,15 @@ def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides a page's outputs.
 
     Its code and text, its parameters at this profile, the library's modules that it
-    imports, the registry if it reads data, its stored results, and the versions of
-    everything installed.
+    imports, with what they send to the browser, the registry if it reads data, its
+    stored results, and the versions of everything installed.
     """
     parts = [page.file.read_text(), page.effective(profile, {}), profile]
     cells = page.notebook().cells
     code = "\n".join(_plain(c.source) for c in cells if c.cell_type == "code")
     modules = modules_behind(code)
     parts += [(module, file.read_text()) for module, file in modules.items()]
+    parts += [(f.name, f.read_text()) for f in browser_files(modules)]
     if "gatebook.data" in modules:
         parts.append((root() / "data" / "registry.yaml").read_text())
     stored = root() / "data" / "results" / page.name
@@ -162,6 +169,7 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
+    sources += sorted(Path(__file__).parent.glob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 
@@ -221,6 +229,8 @@ def _into_cache(page: Page, profile: str) -> None:
         raise PageError(f"page {page.name} changed while it ran; build again")
     for cell, done in zip(cells, ran, strict=True):
         cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    if "widgets" in run.metadata:  # their state, from which the page shows them
+        source.metadata["widgets"] = run.metadata["widgets"]
     seconds = run.metadata["papermill"]["duration"]
     bundle = CacheBundleIn(source, str(page.file), data={"execution_seconds": seconds})
     _cache().cache_notebook_bundle(bundle, check_validity=False, overwrite=True)

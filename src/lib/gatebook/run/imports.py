@@ -34,6 +34,17 @@ def modules_behind(code: str) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def browser_files(modules: dict[str, Path]) -> list[Path]:
+    """The scripts and style sheets in the folders of some modules: widgets read them.
+
+    Arguments:
+        modules: files by module name, as `modules_behind` gives them.
+    """
+    folders = {file.parent for file in modules.values()}
+    found = (file for folder in folders for file in folder.iterdir())
+    return sorted(file for file in found if file.suffix in (".mjs", ".css"))
+
+
 def _imports(code: str, within: str) -> set[str]:
     """Modules that code imports; ``within`` is what its leading dots stand for."""
     modules: set[str] = set()

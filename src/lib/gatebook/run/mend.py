@@ -1,0 +1,49 @@
+"""A Sphinx extension: mends what the theme and myst-nb write into the pages.
+
+The theme is pinned, and the tests in ``tests/browser`` find what is no longer mended.
+"""
+
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+MARKER = '<script type="application/vnd.jupyter.widget-view+json">'
+NOTE = (
+    "<noscript><p>This interactive figure needs JavaScript. "
+    "The text and the figures beside it say the same.</p></noscript>"
+)
+
+MENDED = {
+    # A widget is nothing at all without JavaScript.
+    re.escape(MARKER): NOTE + MARKER,
+    # 1.5 MB of script, which every page waits for, draw the icons that a font has
+    # drawn already. From a file the fonts cannot be fetched ahead, only used.
+    r'<script src="[^"]*/fontawesome/[^"]*/all\.min\.js[^"]*"></script>': "",
+    r'<link rel="preload" as="font"[^>]*/fontawesome/[^>]*>': "",
+    # These labels hide the words that are read on the screen.
+    r'<summary aria-label="Toggle hidden content">': "<summary>",
+    r'(<button class="[^"]*search-button-field[^>]*) aria-label="Search"': r"\1",
+    # The entries are no items of a list; the roles that they have do without one.
+    r'<div role="list" class="citation-list">': '<div class="citation-list">',
+}
+
+
+def mend(page: str) -> str:
+    """The text of an HTML page with all replacements made."""
+    for found, better in MENDED.items():
+        page = re.sub(found, better, page)
+    return page
+
+
+def mend_all(app: Sphinx, exception: Exception | None) -> None:
+    """Mend each page of the site, once all are written."""
+    if exception is None and app.builder.format == "html":
+        for file in Path(app.outdir).rglob("*.html"):
+            file.write_text(mend(file.read_text()))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls when it loads the extension."""
+    app.connect("build-finished", mend_all)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

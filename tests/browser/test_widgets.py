@@ -1,0 +1,397 @@
+"""The widgets in a page without a kernel: served, and opened from a file."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import pytest
+import torch
+from gatebook import widgets
+from gatebook.run.mend import MARKER, NOTE
+from gatebook.run.pages import find, page_names
+from gatebook.theory import detach, gumbel, refine, timescales
+from playwright.sync_api import Browser, Locator, Page
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build/html/book"
+WITH_WIDGETS = [
+    name for name in page_names() if "gatebook.widgets" in find(name).file.read_text()
+]
+PLACES = [("bare", "file")] + [
+    (n, how) for n in WITH_WIDGETS for how in ("http", "file")
+]
+ALL = [getattr(widgets, name) for name in widgets.__all__]
+
+BARE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Widgets</title>
+<meta name="viewport" content="width=device-width"><body style="margin: 16px">
+{views}<script type="application/vnd.jupyter.widget-state+json">{states}</script>
+<script defer src="{loader}"></script></body></html>"""
+
+
+def view(model: str) -> str:
+    marker = f'{MARKER}{{"model_id": "{model}"}}</script>'
+    return f'<section data-model="{model}">{marker}</section>'
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a small page, as nothing but a browser and the loader need it.
+
+    The four widgets, one of them twice, one more of its class, and two that fail.
+    """
+    models = {kind.__name__: kind() for kind in ALL}
+    models["another"] = widgets.RefineBand(f=0.5)
+    states = {"broken": {"state": {"_esm": "throw new Error('broken on purpose')"}}}
+    states |= {name: {"state": w.get_state()} for name, w in models.items()}
+    text = json.dumps({"state": states}).replace("</", "<\\/")
+    shown = ["missing", *states, "RefineBand"]
+    page = tmp_path_factory.mktemp("bare") / "page.html"
+    loader = (ROOT / "book/_static/widgets.js").as_uri()
+    views = "".join(view(name) for name in shown)
+    page.write_text(BARE.format(views=views, states=text, loader=loader))
+    return page.as_uri()
+
+
+@dataclass
+class Opened:
+    """A page, what went wrong in it, and all it asked for."""
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def hosts(self) -> set[str]:
+        return {urlparse(a).netloc for a in self.asked if not a.startswith("blob:")}
+
+
+@pytest.fixture
+def show(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable]:
+    """Open a page of the site, or the bare one, in one of two ways."""
+    contexts = []
+
+    def go(name: str, how: str, width: int = 1280, **options: Any) -> Opened:
+        viewport = {"width": width, "height": 900}
+        contexts.append(browser.new_context(viewport=viewport, **options))
+        opened = Opened(contexts[-1].new_page())
+        page, note = opened.page, opened.errors.append
+        page.on("console", lambda m: note(m.text) if is_error(m) else None)
+        page.on("pageerror", lambda e: note(str(e)))
+        page.on("request", lambda r: opened.asked.append(r.url))
+        page.goto(address(request, name, how), wait_until="load")
+        if options.get("java_script_enabled", True):
+            page.wait_for_function(STARTED)
+        return opened
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+STARTED = """() => document.readyState === "complete"
+  && [...document.querySelectorAll('script[type$="widget-view+json"]')]
+    .every((marker) => marker.previousElementSibling?.childNodes.length)"""
+
+
+def is_error(message: Any) -> bool:
+    # From a file a browser does not preload fonts, as the theme asks; it loads them
+    # when they are used.
+    preload = "/webfonts/" in message.text or "/webfonts/" in message.location["url"]
+    return message.type == "error" and not preload
+
+
+def address(request: pytest.FixtureRequest, name: str, how: str) -> str:
+    if name == "bare":
+        return request.getfixturevalue("bare")
+    site = request.getfixturevalue("site")
+    return (
+        f"{site}/book/{name}.html"
+        if how == "http"
+        else (HTML / f"{name}.html").as_uri()
+    )
+
+
+def drawn(widget: Locator) -> dict[str, Any]:
+    return json.loads(widget.get_attribute("data-drawn") or "")
+
+
+def picture(widget: Locator) -> str:
+    return widget.locator(".panels").inner_html()
+
+
+def real(value: float) -> torch.Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def noisy_gate(values: dict[str, float]) -> dict[str, Any]:
+    alpha, tau, epsilon = (values[k] for k in ("alpha", "tau", "epsilon"))
+    lines = {"open": gumbel.open_bounds, "shut": gumbel.shut_bounds}
+    found = {k: bounds(real(alpha), tau, epsilon) for k, bounds in lines.items()}
+    bounds = {
+        k: [float(b.lower), float(b.exact), float(b.upper)] for k, b in found.items()
+    }
+    return bounds | {"atom": float((real(alpha) / tau).sigmoid())}
+
+
+def refine_band(values: dict[str, float]) -> dict[str, Any]:
+    f, r = real(values["f"]), real(values["r"])
+    low, high = refine.band(f)
+    g = low + r * (high - low)
+    norm = refine.gradient_norm(f, r)
+    found = {"g": g, "period": 1 / (1 - f), "refined": 1 / (1 - g), "gradient": norm}
+    found |= {"slope": g * (1 - g), "ratio": norm / (g * (1 - g))}
+    lists = {"band": [low, high], "reach": [1 / (1 - low), 1 / (1 - high)]}
+    return {k: float(v) for k, v in found.items()} | {
+        k: [float(v) for v in pair] for k, pair in lists.items()
+    }
+
+
+def shares(values: dict[str, float]) -> dict[str, Any]:
+    x, units = real(values["x"]), int(values["units"])
+    found = {
+        "constant": timescales.constant(x, values["bias"]),
+        "chrono": timescales.chrono(x, values["t_max"]),
+        "uniform": timescales.uniform(x, units),
+        "cumax": timescales.cumax(x, units),
+    }
+    return {name: float(share) for name, share in found.items()}
+
+
+def detach_paths(values: dict[str, float]) -> dict[str, Any]:
+    steps, p = int(values["steps"]), values["p"]
+    law = detach.visit_law(steps, p).tolist()
+    return {"expected": detach.expected_paths(steps, p), "law": law}
+
+
+WANTED = {
+    "NoisyGate": noisy_gate,
+    "RefineBand": refine_band,
+    "Timescales": shares,
+    "DetachPaths": detach_paths,
+}
+
+
+def check(widget: Locator) -> None:
+    """The picture shows what the library computes from the sliders' values."""
+    found = drawn(widget)
+    wanted = WANTED[widget.get_attribute("data-widget") or ""](found["values"])
+    for name, value in wanted.items():
+        assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+
+
+def drag(page: Page, slider: Locator, share: float) -> None:
+    """Take the slider at its middle and let go at a share of its length."""
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * share, y, steps=4)
+    page.mouse.up()
+
+
+def test_every_widget_is_tried():
+    assert {kind.__name__ for kind in ALL} == WANTED.keys()
+
+
+@pytest.mark.parametrize(("name", "how"), PLACES)
+def test_each_slider_moves_the_picture_by_mouse_and_by_keyboard(show, name, how):
+    opened = show(name, how)
+    tried = {w.get_attribute("data-widget"): w for w in shown_on(opened.page)}
+    for widget in tried.values():
+        for slider in widget.locator("input[type=range]").all():
+            by_mouse(opened.page, widget, slider)
+            by_keyboard(widget, slider)
+    broken = [e for e in opened.errors if not e.startswith("widget: Error")]
+    assert broken == []
+    assert name == "bare" or opened.errors == []
+    assert len(opened.hosts()) == 1
+    assert not any(a.startswith("http") for a in opened.asked) or how == "http"
+
+
+def shown_on(page: Page) -> list[Locator]:
+    found = page.locator(".gatebook-widget").all()
+    assert found
+    return found
+
+
+def by_mouse(page: Page, widget: Locator, slider: Locator) -> None:
+    trait = slider.get_attribute("name")
+    seen = []
+    for share in (0.2, 0.8):
+        drag(page, slider, share)
+        seen.append((drawn(widget)["values"][trait], picture(widget)))
+        check(widget)
+    (low, first), (high, second) = seen
+    assert low < high and first != second, trait
+
+
+def by_keyboard(widget: Locator, slider: Locator) -> None:
+    trait = slider.get_attribute("name")
+    kind = getattr(widgets, widget.get_attribute("data-widget"))
+    ends = kind.ranges()[trait]
+    for key, end in (("End", "high"), ("Home", "low")):
+        slider.press(key)
+        assert drawn(widget)["values"][trait] == ends[end]
+        assert slider.get_attribute("aria-valuetext") == shown(widget, slider)
+        check(widget)
+    before = ends["low"], picture(widget)
+    for _ in range(80):
+        slider.press("ArrowRight")
+        now = drawn(widget)["values"][trait], picture(widget)
+        if now[0] > before[0] and now[1] != before[1]:
+            return
+    raise AssertionError(f"the keys do not move {trait}")
+
+
+def shown(widget: Locator, slider: Locator) -> str:
+    return slider.locator("xpath=following-sibling::*").inner_text()
+
+
+@pytest.mark.parametrize(("name", "how"), PLACES[:1] + PLACES[1::2])
+def test_a_phone_shows_the_widgets_without_scrolling_and_legibly(show, name, how):
+    page = show(name, how, width=390).page
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    sizes = page.evaluate(
+        """() => [...document.querySelectorAll(".gatebook-widget text")].map((text) =>
+          parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"""
+    )
+    assert sizes and min(sizes) > 11
+
+
+def test_the_picture_has_a_name_and_the_result_is_said(show):
+    page = show("bare", "file").page
+    for widget in page.locator(".gatebook-widget").all():
+        assert widget.get_attribute("aria-label")
+        for image in widget.locator("svg").all():
+            assert image.get_attribute("role") == "img"
+            assert len(image.locator("title").text_content()) > 20
+        for slider in widget.locator("input").all():
+            label = widget.locator(f"label[for={slider.get_attribute('id')}]")
+            assert label.inner_text().strip()
+        assert len(widget.locator("[aria-live=polite]").inner_text()) > 20
+    names = page.locator("input").evaluate_all("all => all.map((i) => i.id)")
+    assert len(set(names)) == len(names)
+
+
+def test_views_of_one_model_move_together_and_others_stay(show):
+    page = show("bare", "file").page
+    views = page.locator("[data-model=RefineBand] .gatebook-widget")
+    other = page.locator("[data-model=another] .gatebook-widget")
+    assert views.count() == 2 and other.count() == 1
+    views.first.locator("input[name=f]").press("Home")
+    assert [drawn(widget)["values"]["f"] for widget in views.all()] == [0.01, 0.01]
+    assert views.last.locator("input[name=f]").input_value() == "0"
+    assert drawn(other)["values"]["f"] == 0.5
+
+
+def test_the_samples_in_the_picture_are_those_of_the_seed(show):
+    page = show("bare", "file").page
+    gate = page.locator("[data-widget=NoisyGate]")
+    drag(page, gate.locator("input[name=p]"), 0.4)
+    found = drawn(gate)
+    alpha, tau, p = (found["values"][name] for name in ("alpha", "tau", "p"))
+    u, v = torch.tensor(widgets.NoisyGate()._uniforms, dtype=torch.float64)
+    gates = ((alpha + u.logit()) / tau).sigmoid()[v < p]
+    heights = torch.histc(gates, 20, 0, 1) * 20 / len(u)
+    assert 0 < p < 1 and found["heights"] == pytest.approx(heights.tolist())
+
+    paths = page.locator("[data-widget=DetachPaths]")
+    found = drawn(paths)
+    steps, p = (found["values"][name] for name in ("steps", "p"))
+    draws = widgets.DetachPaths()._uniforms
+    assert found["cut"] == [t for t in range(2, steps + 1) if draws[t - 2] < p]
+    assert found["survivors"] == 2 ** (steps - 1 - len(found["cut"]))
+
+
+def test_a_move_sets_attributes_and_texts_and_builds_nothing(show):
+    page = show("bare", "file").page
+    for widget in shown_on(page):
+        changes = widget.evaluate(
+            """async (root) => {
+              const seen = [];
+              const watcher = new MutationObserver((some) => seen.push(...some));
+              const all = { subtree: true, childList: true, attributes: true };
+              watcher.observe(root, all);
+              for (const slider of root.querySelectorAll("input")) {
+                slider.value = slider.value === slider.min ? slider.max : slider.min;
+                slider.dispatchEvent(new Event("input"));
+              }
+              await new Promise((done) => setTimeout(done));
+              return seen.map((change) => change.type);
+            }"""
+        )
+        assert set(changes) == {"attributes"}
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_view_that_goes_leaves_no_listener(browser, kind):
+    page = browser.new_page()
+    state = kind().get_state()
+    left = page.evaluate(
+        """async ({ source, state }) => {
+          const blob = new Blob([source], { type: "text/javascript" });
+          const { default: made } = await import(URL.createObjectURL(blob));
+          const listeners = new Map();
+          const model = {
+            get: (name) => state[name],
+            on: (name, f) => listeners.set(name, f),
+            off: (name, f) => listeners.get(name) === f && listeners.delete(name),
+          };
+          const leave = made.render({ model, el: document.body });
+          const before = listeners.size;
+          leave();
+          return [before, listeners.size];
+        }""",
+        {"source": state["_esm"], "state": state},
+    )
+    assert left == [len(kind.ranges()) + 1, 0]
+    page.close()
+
+
+def test_a_widget_that_fails_leaves_the_others_alone(show):
+    opened = show("bare", "file")
+    assert opened.page.locator(".gatebook-widget").count() == len(ALL) + 2
+    for name in ("broken", "missing"):
+        assert (
+            "could not be started"
+            in opened.page.locator(f"[data-model={name}]").inner_text()
+        )
+    assert len(opened.errors) == 2
+
+
+def test_a_bad_value_from_a_page_is_drawn_at_the_nearest_end(show, tmp_path, browser):
+    """A saved state could hold anything."""
+    gate = widgets.NoisyGate()
+    loader = (ROOT / "book/_static/widgets.js").as_uri()
+    for value, wanted in ((99, 2), (-1, 0.1), ("x", 0.1), (None, 0.1)):
+        state = {"w": {"state": gate.get_state() | {"tau": value}}}
+        file = tmp_path / "page.html"
+        text = json.dumps({"state": state}).replace("</", "<\\/")
+        file.write_text(BARE.format(views=view("w"), states=text, loader=loader))
+        page = browser.new_page()
+        page.goto(file.as_uri())
+        page.wait_for_selector(".gatebook-widget")
+        assert drawn(page.locator(".gatebook-widget"))["values"]["tau"] == wanted
+        page.close()
+
+
+@pytest.mark.parametrize("name", WITH_WIDGETS)
+def test_without_javascript_a_page_says_where_to_look(show, name):
+    page = show(name, "file", java_script_enabled=False).page
+    note = page.locator("article noscript p").first
+    assert note.is_visible() and f"<p>{note.inner_text()}</p>" in NOTE
+
+
+@pytest.mark.parametrize("name", WITH_WIDGETS)
+def test_a_page_has_its_widgets_and_little_foreign_script(show, name):
+    opened = show(name, "http")
+    count = find(name).file.read_text().count("from gatebook.widgets import")
+    assert opened.page.locator(".gatebook-widget").count() >= count
+    scripts = [a for a in opened.asked if urlparse(a).path.endswith(".js")]
+    assert not any("require" in a or "html-manager" in a for a in scripts)
+    sizes = [opened.page.request.get(a).headers["content-length"] for a in scripts]
+    assert sum(map(int, sizes)) < 2_000_000
