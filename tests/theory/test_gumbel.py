@@ -125,3 +125,32 @@ def test_a_sharpened_sigmoid_is_another_learning_rate(kind, factor):
     sharp = descend(start, True, 0.01)
     plain = descend(start / 0.2, False, 0.01 * factor)
     torch.testing.assert_close(sharp / 0.2, plain)
+
+
+@pytest.mark.parametrize("tau", [0.3, 0.9, 2.0])
+def test_median_symmetry_and_power_at_the_ends(tau):
+    half = torch.full_like(ALPHAS, 0.5)
+    torch.testing.assert_close(gumbel.cdf((ALPHAS / tau).sigmoid(), ALPHAS, tau), half)
+    g = torch.linspace(0.01, 0.99, 49, dtype=torch.float64)
+    torch.testing.assert_close(
+        gumbel.cdf(g, ALPHAS, tau), 1 - gumbel.cdf(1 - g, -ALPHAS, tau)
+    )
+    near = torch.tensor([1e-9, 1e-7], dtype=torch.float64)
+    power = gumbel.pdf(near, real(0.7), tau).log().diff() / near.log().diff()
+    assert power.item() == pytest.approx(tau - 1, abs=0.02)
+
+
+def test_the_middle_at_zero_is_a_hyperbolic_tangent():
+    for tau in (0.1, 0.9):
+        middle = gumbel.cdf(real(0.9), real(0.0), tau) - gumbel.cdf(
+            real(0.1), real(0.0), tau
+        )
+        torch.testing.assert_close(middle, (tau / 2 * real(9.0).log()).tanh())
+
+
+def test_the_mean_gate_at_temperature_one():
+    g = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
+    mean = (1 - gumbel.cdf(g, real(2.0), 1.0)).mean().item()
+    w = real(2.0).exp().item()
+    assert mean == pytest.approx(w * (w - 1 - 2) / (w - 1) ** 2, rel=1e-6)
+    assert mean == pytest.approx(0.794, abs=5e-4)

@@ -88,3 +88,30 @@ def test_the_range_holds_every_pair_and_its_upper_end_has_a_closed_form():
         norm = refine.gradient_norm(root, torch.full_like(g, r))
         assert (norm >= low * (1 - 1e-4)).all()
         assert (norm <= high * (1 + 1e-9)).all()
+
+
+def test_the_derivatives_in_terms_of_the_way_that_the_gate_was_moved():
+    f, r = sympy.symbols("f r")
+    g = f + f * (1 - f) * (2 * r - 1)
+    moved, width = g - f, f * (1 - f)
+    by_forget = sympy.diff(g, f) * width
+    by_refine = sympy.diff(g, r) * r * (1 - r)
+    assert sympy.expand(by_forget - g * (1 - g) - moved**2) == 0
+    assert sympy.simplify(by_refine - (width**2 - moved**2) / (2 * width)) == 0
+
+
+def test_no_pair_has_a_larger_gradient_than_the_closed_form():
+    most = refine.largest_gradient(G)
+    assert (refine.gradient_norm(F, R) <= most * (1 + 1e-12)).all()
+    for r, side in ((1.0, UNIT >= 0.5), (0.0, UNIT <= 0.5)):
+        f = 1 - (1 - UNIT).sqrt() if r else UNIT.sqrt()
+        norm = refine.gradient_norm(f, torch.full_like(f, r))
+        torch.testing.assert_close(
+            norm[side], refine.largest_gradient(UNIT)[side], rtol=1e-9, atol=0.0
+        )
+
+
+def test_the_same_pre_activation_for_both_gates_squares_the_timescale():
+    ordinary = 1 / (1 - UNIT)
+    both = 1 / (1 - effective(UNIT, UNIT))
+    torch.testing.assert_close(both, ordinary**2 / (1 + 2 * UNIT))

@@ -52,6 +52,7 @@ def gradient_range(
 def largest_gradient(g: Unit) -> Unit:
     """The largest ‖∇g‖ in closed form: 2 g (1 - g) / (1 + √min(g, 1 - g)).
 
-    It is taken at r = 1 for g ≥ 1/2, and at r = 0 for g ≤ 1/2.
+    It is taken at r = 1 for g ≥ 1/2, and at r = 0 for g ≤ 1/2. The page on the
+    refine gate has the proof.
     """
     return 2 * g * (1 - g) / (1 + torch.minimum(g, 1 - g).sqrt())
