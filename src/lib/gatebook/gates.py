@@ -228,7 +228,8 @@ class Master:
         """Effective gates f̂ and î, shape (..., units)."""
         fm = activation.forget(pre["master_forget"])  # P2 eq. 19
         im = 1 - fm if tied else activation.input(pre["master_input"])  # P2 eq. 20
-        fm, im = (m.repeat_interleave(self.downsize, -1) for m in (fm, im))
+        if self.downsize > 1:
+            fm, im = (m.repeat_interleave(self.downsize, -1) for m in (fm, im))
         f = pre["forget"].sigmoid()
         i = 1 - f if tied else pre["input"].sigmoid()
         overlap = fm * im  # ω, P2 eq. 21
