@@ -15,7 +15,7 @@ from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
 from gatebook.errors import check_count, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.scan import Weights, draw, layer
+from gatebook.scan import Draws, Weights, draw, layer
 
 State = tuple[Tensor, Tensor]
 
@@ -175,12 +175,12 @@ class RNN(nn.Module):
         """All layers, one above the other; a layer's directions side by side."""
         ways = 2 if self.bidirectional else 1
         last_h, last_c = [], []
-        for layer in range(self.num_layers):
-            if layer > 0:
+        for depth in range(self.num_layers):
+            if depth > 0:
                 x = F.dropout(x, self.dropout, self.training)
             outs = []
             for way in range(ways):
-                row = layer * ways + way
+                row = depth * ways + way
                 out, hn, cn = self._direction(x, h[row], c[row], row, lengths)
                 outs.append(out)
                 last_h.append(hn)
@@ -202,10 +202,8 @@ class RNN(nn.Module):
         weights = self._weights(suffix)
         alive = None if lengths is None else _alive(x, lengths)
         x = _flip(x, lengths) if reverse else x
-        options = {
-            "draws": draw(self.core, x, self.zoneout, self.streams)
-            if self.training
-            else None,
+        options: dict[str, Any] = {
+            "draws": self._draw(x),
             "alive": alive,
             "zoneout": self.zoneout,
         }
@@ -218,9 +216,18 @@ class RNN(nn.Module):
             self.recorder[suffix] = {k: torch.stack(v) for k, v in log.items()}
         return (_flip(out, lengths) if reverse else out), h, c
 
+    def _draw(self, x: Tensor) -> Draws | None:
+        if not self.training:
+            return None
+        return draw(self.core, x, self.zoneout, self.streams)
+
     def _weights(self, suffix: str) -> Weights:
-        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        return Weights(*(getattr(self, f"{name}_{suffix}", None) for name in names))
+        weight_ih = getattr(self, f"weight_ih_{suffix}")
+        weight_hh = getattr(self, f"weight_hh_{suffix}")
+        bias_ih = getattr(self, f"bias_ih_{suffix}", None)
+        return Weights(
+            weight_ih, weight_hh, bias_ih, getattr(self, f"bias_hh_{suffix}", None)
+        )
 
     # -- checks ------------------------------------------------------------
 

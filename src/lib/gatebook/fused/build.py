@@ -109,9 +109,9 @@ def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
     if not file.exists():
         _compile(source(core, trace(core, options), options, dtype), file)
     code = ctypes.CDLL(str(file))
-    for name in ("panels_size", "outer", "forward", "backward"):
+    for name in ("panels_size", "project", "outer", "forward", "backward"):
         getattr(code, name).restype = (
-            ctypes.c_size_t if name[0] == "p" else ctypes.c_int
+            ctypes.c_size_t if name == "panels_size" else ctypes.c_int
         )
     table = (ctypes.c_int * 3 * ctypes.c_int.in_dll(code, "run_count").value).in_dll(
         code, "RUNS"
@@ -149,9 +149,12 @@ def _compile(text: str, file: Path) -> None:
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / "step.so"
         command = [*compiler(), *FLAGS, "-x", "c", "-", "-o", str(made)]
-        done = subprocess.run(command, input=text, capture_output=True, text=True)
+        try:
+            done = subprocess.run(command, input=text, capture_output=True, text=True)
+        except OSError as error:
+            raise NoCompiler(f"the C compiler cannot be run: {error}") from error
         if done.returncode:
-            raise NoCompiler(f"{command[0]} failed: {done.stderr[-2000:]}")
+            raise NoCompiler(f"{' '.join(compiler())} failed: {done.stderr[-2000:]}")
         os.replace(made, file)
 
 
@@ -187,9 +190,7 @@ def _settings(
     runs = list(_runs(len(core.blocks()), step.apart))
     table = ", ".join(f"{{{a}, {b}, {c}}}" for a, b, c in runs)
     few = _downsizes(core, step)
-    stages = ", ".join(
-        f"{{{s.block}, {int(s.kind == 'cumax')}}}" for s in step.stages
-    )
+    stages = ", ".join(f"{{{s.block}, {int(s.kind == 'cumax')}}}" for s in step.stages)
     noises = [str(list(core.blocks()).index(name)) for name in noise_blocks(core)]
     return [
         f"typedef {'double' if double else 'float'} real;",

@@ -5,6 +5,8 @@ import ctypes
 import functools
 import itertools
 import os
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -18,12 +20,11 @@ from torch.autograd.function import once_differentiable
 from gatebook.cells import Core
 from gatebook.fused.build import Kernel, NoCompiler, kernel
 from gatebook.fused.trace import Options, Unprintable
-from gatebook.gates import CDetach, HDetach
+from gatebook.gates import CDetach
 from gatebook.scan import Draws, Result, Weights
 
-_POINTERS = (
-    "p r panels back bias h0 c0 out hs cs noise keep_h keep_c alive blind_h blind_c"
-).split()
+_POINTERS = ("p", "r", "panels", "back", "bias", "h0", "c0", "out", "hs", "cs")
+_MASKS = ("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c")
 
 
 class _Pass(ctypes.Structure):
@@ -32,7 +33,7 @@ class _Pass(ctypes.Structure):
     _fields_ = [
         ("T", ctypes.c_size_t),
         ("B", ctypes.c_size_t),
-        *((name, ctypes.c_void_p) for name in _POINTERS),
+        *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
         ("blind_step", ctypes.c_size_t),
         ("blind_row", ctypes.c_size_t),
         *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc")),
@@ -46,7 +47,7 @@ _loop_only: ContextVar[bool] = ContextVar("loop_only", default=False)
 def reference() -> Iterator[None]:
     """Run the reference loop inside this block, also where the fused scan could.
 
-    For a second derivative, or a graph that is retained.
+    For a second derivative, which the fused scan does not have.
 
     Example:
         >>> from gatebook import LSTM, reference
@@ -63,16 +64,14 @@ def reference() -> Iterator[None]:
 def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 
-    It takes float32 and float64 on a CPU, gates whose step is pointwise, and needs a
-    compiler. Autocast and the transforms of ``torch.func`` go to the loop.
+    It takes float32 and float64 on a CPU and needs a C compiler. Autocast and the
+    transforms of ``torch.func`` go to the loop.
     """
-    if (
-        _loop_only.get()
-        or x.device.type != "cpu"
-        or x.dtype not in (torch.float32, torch.float64)
-    ):
+    if _loop_only.get() or x.device.type != "cpu" or x.dtype != weights.hh.dtype:
         return False
-    if x.dtype != weights.hh.dtype or torch.is_autocast_enabled("cpu"):
+    if x.dtype not in (torch.float32, torch.float64) or 0 in x.shape:
+        return False
+    if torch.is_autocast_enabled("cpu"):
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return False
@@ -82,9 +81,21 @@ def applies(core: Core, x: Tensor, weights: Weights) -> bool:
 def _compiles(core: Core, dtype: torch.dtype) -> bool:
     try:
         kernel(core, Options(training=False), dtype)
-    except (Unprintable, NoCompiler):
+    except Unprintable:
+        return False
+    except NoCompiler as error:
+        _tell(str(error))
         return False
     return True
+
+
+@functools.cache
+def _tell(reason: str) -> None:
+    """Warn once that the loop is slower."""
+    warnings.warn(
+        f"the reference loop runs, several times slower than the fused scan: {reason}",
+        stacklevel=6,
+    )
 
 
 def run(
@@ -109,8 +120,16 @@ def run(
         zoneout=zoneout,
     )
     made = kernel(core, options, x.dtype)
-    masks = [_mask(m) for m in (given.keep_h, given.keep_c, alive)]
-    setting = _Setting(core, made, *masks, given.noise, _mask(given.detached))
+    noise = None if given.noise is None else given.noise.contiguous()
+    setting = _Setting(
+        core,
+        made,
+        _mask(given.keep_h),
+        _mask(given.keep_c),
+        _mask(alive),
+        noise,
+        _mask(given.detached),
+    )
     tensors = (x, *weights.all(), h, c)
     return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
 
@@ -135,11 +154,10 @@ class _Setting:
         """Where the gradient is blocked, and the strides of that mask."""
         if self.detached is None:
             return {}
-        rule = self.core.gate.gradient
-        names = {HDetach: "blind_h", CDetach: "blind_c"}
-        per_row = self.detached.dim() == 2
-        step, row = (self.detached.shape[1], 1) if per_row else (1, 0)
-        return {names[type(rule)]: self.detached, "blind_step": step, "blind_row": row}
+        of_c = isinstance(self.core.gate.gradient, CDetach)
+        step, row = (self.detached.shape[1], 1) if self.detached.dim() == 2 else (1, 0)
+        mask = {"blind_c" if of_c else "blind_h": self.detached}
+        return mask | {"blind_step": step, "blind_row": row}
 
 
 class _Scan(torch.autograd.Function):
@@ -150,7 +168,7 @@ class _Scan(torch.autograd.Function):
         work = _Work(setting, x, w_hh, h0, c0)
         work.project(x, w_ih, b_ih, b_hh)
         work.forward(w_hh, b_hh)
-        ctx.work, ctx.tied = work, setting.core.tied
+        ctx.work, ctx.setting, ctx.tied = work, setting, setting.core.tied
         ctx.save_for_backward(x, w_ih, w_hh, b_ih, b_hh, h0, c0, work.hs)
         last_h, last_c = work.last()
         if not any(ctx.needs_input_grad):
@@ -162,11 +180,10 @@ class _Scan(torch.autograd.Function):
     def backward(ctx, dout, dh, dc):
         x, w_ih, w_hh, b_ih, b_hh, h0, c0, hs = ctx.saved_tensors
         work, ctx.work = ctx.work, None
-        if work is None:
-            raise RuntimeError(
-                "the fused scan was asked for its gradient a second time; allowed: "
-                "once (within gatebook.reference() a graph can be retained)"
-            )
+        if work is None:  # a retained graph: what the first pass used up is made again
+            work = _Work(ctx.setting, x, w_hh, h0, c0)
+            work.project(x, w_ih, b_ih, b_hh)
+            work.forward(w_hh, b_hh)
         needs = dict(zip(_INPUTS, ctx.needs_input_grad[1:], strict=True))
         dh, dc = work.backward(w_hh, hs, h0, c0, dout, dh + dc if ctx.tied else dh, dc)
         grads = {
@@ -234,7 +251,9 @@ class _Work:
         """Run over time; every thread takes some sequences of the batch."""
         panels = self._panels(w_hh, back=False)
         given, kept = self._pass(panels=panels, bias=self._apart_bias(b_hh))
-        self._rows(self.batch, lambda a, b: _check(self.code.forward(given, *_sizes(self.units, a, b))))
+        self._rows(
+            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
+        )
         del kept
         buffers.give(panels)
 
@@ -257,24 +276,24 @@ class _Work:
         given, kept = self._pass(back=panels, dout=dout.contiguous(), dh=dh, dc=dc)
         self._rows(
             self.batch,
-            lambda a, b: _check(self.code.backward(given, *_sizes(self.units, a, b))),
+            lambda a, b: self.code.backward(given, *_sizes(self.units, a, b)),
         )
         del kept
         buffers.give(panels)
         return dh, dc
 
     def input_gradient(self, x: Tensor, w_ih: Tensor) -> Tensor:
-        """dx = dP W."""
+        """The input's gradient, dP W."""
         dx = torch.empty_like(x)
         self._product(self.p, w_ih.t(), None, dx.view(-1, x.shape[-1]))
         return dx
 
     def weight_gradient(self, x: Tensor) -> Tensor:
-        """dW_ih = dP' x."""
+        """The input weight's gradient, dP' x."""
         return self._outer(self.p, x.reshape(-1, x.shape[-1]))
 
     def recurrent_gradient(self, hs: Tensor, h0: Tensor) -> Tensor:
-        """dW_hh = dR' h_{t-1}, where R is P but for the blocks kept apart."""
+        """The recurrent weight's gradient, dR' h_{t-1}; R is P but for blocks apart."""
         grad = hs.new_zeros(self.width, self.units)
         for own, apart in self.spans:
             source, place = self.p, own
@@ -316,24 +335,11 @@ class _Work:
         return grad
 
     def _add_outer(self, a: Tensor, b: Tensor, grad: Tensor) -> None:
-        """grad += a' b, summed over all rows; a may be some columns of an array."""
-        depth = a.shape[0] * a.shape[1]
-        m, n = grad.shape
-        sizes = (a.stride(-2), n, n, n, depth)
-        lda = ctypes.c_size_t(sizes[0])
-        self._rows(
-            m,
-            lambda i, j: _check(
-                self.code.outer(
-                    _at(a),
-                    lda,
-                    _at(b),
-                    *_sizes(n),
-                    _at(grad),
-                    *_sizes(n, n, depth, i, j),
-                )
-            ),
-        )
+        """Add a' b, summed over all rows; a may be some columns of an array."""
+        (m, n), depth = grad.shape, a.shape[0] * a.shape[1]
+        left = (_at(a), *_sizes(a.stride(-2)), _at(b), *_sizes(n))
+        right = (_at(grad), *_sizes(n, n, depth))
+        self._rows(m, lambda i, j: self.code.outer(*left, *right, *_sizes(i, j)))
 
     def _panels(self, w_hh: Tensor, back: bool) -> Tensor:
         """The recurrent weight packed for one way, run by run."""
@@ -357,7 +363,11 @@ class _Work:
         self.code.pack(_at(w), *strides, _at(panels), *_sizes(columns, depth))
 
     def _apart_bias(self, b_hh: Tensor | None) -> Tensor | None:
-        own = [b_hh.detach()[s] for s, apart in self.spans if apart >= 0 and b_hh is not None]
+        own = [
+            b_hh.detach()[s]
+            for s, apart in self.spans
+            if apart >= 0 and b_hh is not None
+        ]
         return torch.cat(own) if own else None
 
     def _pass(self, **extra: Tensor | None) -> tuple[Any, list[Any]]:
@@ -385,16 +395,16 @@ class _Work:
             setattr(made, name, _at(array))
         return ctypes.byref(made), [held, made]
 
-    def _rows(self, count: int, work: Callable[[int, int], Any]) -> None:
+    def _rows(self, count: int, work: Callable[[int, int], int]) -> None:
         """Split ``count`` rows over the threads; C runs without Python's lock."""
-        parts = min(torch.get_num_threads(), count)
-        ends = [count * k // parts for k in range(parts + 1)] if parts else [0]
-        spans = list(zip(ends, ends[1:], strict=False))
-        for done in [threads().submit(work, *span) for span in spans[1:]] + [
-            work(*span) for span in spans[:1]
-        ]:
-            if done is not None and hasattr(done, "result"):
-                done.result()
+        parts = max(1, min(torch.get_num_threads(), count))
+        ends = [count * k // parts for k in range(parts + 1)]
+        first, *others = zip(ends, ends[1:], strict=False)
+        waiting = [threads().submit(work, *span) for span in others]
+        failed = work(*first)
+        failed = max([failed, *(each.result() for each in waiting)])
+        if failed:
+            raise MemoryError("no memory for the fused scan's work arrays")
 
 
 def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
@@ -411,11 +421,6 @@ def _at(array: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(0 if array is None else array.data_ptr())
 
 
-def _check(failed: int) -> None:
-    if failed:
-        raise MemoryError("no memory for the fused scan's work arrays")
-
-
 class _Buffers:
     """Large arrays that are used again.
 
@@ -424,19 +429,24 @@ class _Buffers:
     """
 
     def __init__(self, most: int = 8):
-        self.most = most
+        self.most, self.lock = most, threading.Lock()
         self.free: dict[tuple[Any, ...], list[Tensor]] = {}
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """An array with any content."""
-        waiting = self.free.get((shape, dtype))
-        return waiting.pop() if waiting else torch.empty(shape, dtype=dtype)
+        with self.lock:
+            waiting = self.free.get((shape, dtype))
+            if waiting:
+                return waiting.pop()
+        return torch.empty(shape, dtype=dtype)
 
     def give(self, array: Tensor) -> None:
         """Keep an array for later, or drop it where many wait already."""
-        if sum(map(len, self.free.values())) >= self.most:
-            self.free.pop(next(iter(self.free)))
-        self.free.setdefault((tuple(array.shape), array.dtype), []).append(array)
+        with self.lock:
+            if sum(map(len, self.free.values())) >= self.most:
+                self.free.pop(next(iter(self.free)))
+            key = (tuple(array.shape), array.dtype)
+            self.free.setdefault(key, []).append(array)
 
 
 buffers = _Buffers()

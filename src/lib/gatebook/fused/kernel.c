@@ -116,7 +116,7 @@ void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
 }
 
 /* c = bias + a * panels, for the rows from first to last. */
-void project(const real *a, const real *panels, const real *bias, real *c, Z columns,
+int project(const real *a, const real *panels, const real *bias, real *c, Z columns,
              Z depth, Z first, Z last) {
   const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
   for (Z m = first; m < last; m += chunk) {
@@ -126,6 +126,7 @@ void project(const real *a, const real *panels, const real *bias, real *c, Z col
       else memset(c + r * columns, 0, columns * sizeof(real));
     product(a + m * depth, depth, 1, panels, c + m * columns, columns, rows, columns, depth);
   }
+  return 0;
 }
 
 /* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */

@@ -1,7 +1,8 @@
 """From the reference step to lines of C, for the forward and the backward pass.
 
-PyTorch traces `Core.step` and its vector-Jacobian product on one row of units. What comes out
-is a list of pointwise operations, which are printed as scalar C, one line each.
+PyTorch traces `Core.step` and its vector-Jacobian product on one row of units. What
+comes out is a list of pointwise operations, which are printed as scalar C, one line
+each.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from gatebook.cells import Core, noise_blocks, split
 from gatebook.gates import Blocks, Constant, Gate, Master, Ordered, Refine
@@ -94,10 +94,10 @@ def trace(core: Core, options: Options) -> Step:
             merged = dict(zip(real, some, strict=True))
             return forward(*(merged.get(i, v) for i, v in enumerate(given)))
 
-        _, pull = torch.func.vjp(of_real, *(given[i] for i in real))
+        pull = torch.func.vjp(of_real, *(given[i] for i in real))[1]
         return pull(grads)
 
-    graphs = make_fx(forward)(*inputs), make_fx(backward)(*inputs, *seeds)
+    graphs = _graph(forward, *inputs), _graph(backward, *inputs, *seeds)
     leaves = {name: _leaves(name, n) for name, (n, _) in operands.items()}
     ends = [(g,) for g in ("dout", "dh", "dc")][: len(seeds)]
     first = _print(graphs[1], [*leaves.values(), *ends])
@@ -114,6 +114,12 @@ def trace(core: Core, options: Options) -> Step:
         entry,
         leave,
     )
+
+
+def _graph(function: Callable[..., Any], *values: Tensor) -> fx.GraphModule:
+    from torch.fx.experimental.proxy_tensor import make_fx  # takes over a second
+
+    return make_fx(function)(*values)
 
 
 def _operands(core: Core, options: Options) -> dict[str, tuple[int, torch.dtype]]:
@@ -241,13 +247,13 @@ def _entry(core: Core, options: Options) -> tuple[Program, Program]:
         return (core.gate.noise.apply(values[0], noise, options.training) * 1,)
 
     def pull(seed: Tensor, *values: Tensor) -> tuple[Tensor, ...]:
-        _, back = torch.func.vjp(lambda x: enter(x, *values[1:]), values[0])
+        back = torch.func.vjp(lambda x: enter(x, *values[1:]), values[0])[1]
         return back((seed,))
 
     given = [row.clone() for _ in leaves]
     return (
-        _print(make_fx(enter)(*given), leaves),
-        _print(make_fx(pull)(row, *given), [("g0",), *leaves]),
+        _print(_graph(enter, *given), leaves),
+        _print(_graph(pull, row, *given), [("g0",), *leaves]),
     )
 
 
