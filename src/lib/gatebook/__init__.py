@@ -1,12 +1,14 @@
 """gatebook: LSTM gates that saturate, refine and detach, and what to learn from them.
 
 The names most users need are here; the modules hold the rest:
-`gates` (the grid), `cells` (one step), `scan` (the recurrence), `rnn` (the modules),
+`gates` (the grid), `cells` (one step), `scan` (the recurrence), `fused` (the same,
+fast), `rnn` (the modules),
 `record` (gate recorder), `tasks`, `train`, `results`, `plots`, `run`.
 """
 
+from gatebook.fused import reference
 from gatebook.gates import GATES, NINE, Gate
 from gatebook.record import record
 from gatebook.rnn import GRU, LSTM
 
-__all__ = ["GATES", "GRU", "LSTM", "NINE", "Gate", "record"]
+__all__ = ["GATES", "GRU", "LSTM", "NINE", "Gate", "record", "reference"]

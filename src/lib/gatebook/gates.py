@@ -228,7 +228,8 @@ class Master:
         """Effective gates f̂ and î, shape (..., units)."""
         fm = activation.forget(pre["master_forget"])  # P2 eq. 19
         im = 1 - fm if tied else activation.input(pre["master_input"])  # P2 eq. 20
-        fm, im = (m.repeat_interleave(self.downsize, -1) for m in (fm, im))
+        if self.downsize > 1:
+            fm, im = (m.repeat_interleave(self.downsize, -1) for m in (fm, im))
         f = pre["forget"].sigmoid()
         i = 1 - f if tied else pre["input"].sigmoid()
         overlap = fm * im  # ω, P2 eq. 21
@@ -300,12 +301,12 @@ class Gumbel:
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
     ) -> Tensor:
         """B·(log(U + eps) - log(1 + eps - U)), of the dtype and device of ``like``."""
-        u, v = (
-            torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
-            for _ in range(2)
-        )
-        mask = v < self.p
-        return mask * ((u + self.eps).log() - (1 + self.eps - u).log())
+        u = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+        mask = u < self.p
+        # Given that u < p, u / p is uniform: one number serves mask and noise.
+        u.div_(max(self.p, torch.finfo(u.dtype).tiny)).clamp_(max=1)
+        odds = (u + self.eps).div_(u.neg_().add_(1 + self.eps))
+        return odds.log_().mul_(mask)
 
     def apply(self, pre: Tensor, noise: Tensor | None, training: bool) -> Tensor:
         """What goes into the sigmoid."""

@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from gatebook import fused
 from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
 from gatebook.errors import check_count, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.scan import Draws, draw, scan
+from gatebook.scan import Draws, Weights, draw, layer
 
 State = tuple[Tensor, Tensor]
 
@@ -174,12 +175,12 @@ class RNN(nn.Module):
         """All layers, one above the other; a layer's directions side by side."""
         ways = 2 if self.bidirectional else 1
         last_h, last_c = [], []
-        for layer in range(self.num_layers):
-            if layer > 0:
+        for depth in range(self.num_layers):
+            if depth > 0:
                 x = F.dropout(x, self.dropout, self.training)
             outs = []
             for way in range(ways):
-                row = layer * ways + way
+                row = depth * ways + way
                 out, hn, cn = self._direction(x, h[row], c[row], row, lengths)
                 outs.append(out)
                 last_h.append(hn)
@@ -198,37 +199,35 @@ class RNN(nn.Module):
         """One layer in one direction: project, draw, scan."""
         suffix = self.suffixes()[row]
         reverse = suffix.endswith("_reverse")
-        weight_ih, weight_hh, bias_ih, bias_hh = self._parameters_of(suffix)
+        weights = self._weights(suffix)
         alive = None if lengths is None else _alive(x, lengths)
         x = _flip(x, lengths) if reverse else x
-        projected = F.linear(x, weight_ih, bias_ih)
+        options: dict[str, Any] = {
+            "draws": self._draw(x),
+            "alive": alive,
+            "zoneout": self.zoneout,
+        }
         log: dict[str, list[Tensor]] | None = None if self.recorder is None else {}
-        out, h, c = scan(
-            self.core,
-            projected,
-            weight_hh,
-            bias_hh,
-            h,
-            c,
-            draws=self._draw(projected) if self.training else None,
-            alive=alive,
-            zoneout=self.zoneout,
-            log=log,
-        )
+        if log is None and fused.applies(self.core, x, weights):
+            out, h, c = fused.run(self.core, x, weights, h, c, **options)
+        else:
+            out, h, c = layer(self.core, x, weights, h, c, **options, log=log)
         if self.recorder is not None and log is not None:
             self.recorder[suffix] = {k: torch.stack(v) for k, v in log.items()}
         return (_flip(out, lengths) if reverse else out), h, c
 
-    def _draw(self, projected: Tensor) -> Draws:
-        return draw(self.core, projected, self.zoneout, self.streams)
+    def _draw(self, x: Tensor) -> Draws | None:
+        if not self.training:
+            return None
+        return draw(self.core, x, self.zoneout, self.streams)
 
-    def _parameters_of(
-        self, suffix: str
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _weights(self, suffix: str) -> Weights:
         weight_ih = getattr(self, f"weight_ih_{suffix}")
         weight_hh = getattr(self, f"weight_hh_{suffix}")
         bias_ih = getattr(self, f"bias_ih_{suffix}", None)
-        return weight_ih, weight_hh, bias_ih, getattr(self, f"bias_hh_{suffix}", None)
+        return Weights(
+            weight_ih, weight_hh, bias_ih, getattr(self, f"bias_hh_{suffix}", None)
+        )
 
     # -- checks ------------------------------------------------------------
 

@@ -65,6 +65,40 @@ def _keep(core: Core, like: Tensor, p: float, g: torch.Generator) -> Tensor | No
     return torch.rand(shape, generator=g, device=like.device) < p
 
 
+@dataclass(frozen=True)
+class Weights:
+    """One layer's parameters in one direction, in torch's shapes."""
+
+    ih: Float[Tensor, "G I"]
+    hh: Float[Tensor, "G H"]
+    bias_ih: Float[Tensor, " G"] | None = None
+    bias_hh: Float[Tensor, " G"] | None = None
+
+    def all(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """The four, in this order."""
+        return self.ih, self.hh, self.bias_ih, self.bias_hh
+
+
+Result = tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"], Float[Tensor, "B H"]]
+"""Outputs h_1..h_T, the last h and the last c."""
+
+
+def layer(
+    core: Core,
+    x: Float[Tensor, "T B I"],
+    weights: Weights,
+    h: Float[Tensor, "B H"],
+    c: Float[Tensor, "B H"],
+    **options: Any,
+) -> Result:
+    """Project the input of all steps, then `scan` with the same options.
+
+    `gatebook.fused.function.run` does the same in one operation.
+    """
+    projected = F.linear(x, weights.ih, weights.bias_ih)
+    return scan(core, projected, weights.hh, weights.bias_hh, h, c, **options)
+
+
 def scan(
     core: Core,
     projected: Float[Tensor, "T B G"],
@@ -77,7 +111,7 @@ def scan(
     alive: Bool[Tensor, "T B"] | None = None,
     zoneout: tuple[float, float] = (0.0, 0.0),
     log: dict[str, list[Tensor]] | None = None,
-) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"], Float[Tensor, "B H"]]:
+) -> Result:
     """Run the core over time, one step after the other.
 
     Arguments:
@@ -106,8 +140,8 @@ def scan(
         read_c = rule.c(c, detached)
         rec = F.linear(read_h, weight_hh, bias_hh)
         new_h, new_c, gates = core.step(x, rec, read_h, read_c, noise, training)
-        new_c = _zoneout(c, new_c, keep_c, zoneout[0], training)
-        new_h = _zoneout(h, new_h, keep_h, zoneout[1], training)
+        new_c = zone_out(c, new_c, keep_c, zoneout[0], training)
+        new_h = zone_out(h, new_h, keep_h, zoneout[1], training)
         if core.tied:
             new_c = new_h  # a GRU has one state
         out = new_h
@@ -136,7 +170,7 @@ def _per_step(
     return [noise, cut(draws.detached), cut(draws.keep_h), cut(draws.keep_c), live]
 
 
-def _zoneout(
+def zone_out(
     old: Tensor, new: Tensor, keep: Tensor | None, p: float, training: bool
 ) -> Tensor:
     """Zoneout (Krueger et al. 2017): keep the old value where drawn, or on average."""

@@ -1,0 +1,462 @@
+"""The fused scan as a differentiable operation of PyTorch."""
+
+import contextlib
+import ctypes
+import functools
+import itertools
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gatebook.cells import Core
+from gatebook.fused.build import Kernel, NoCompiler, kernel
+from gatebook.fused.trace import Options, Unprintable
+from gatebook.gates import CDetach
+from gatebook.scan import Draws, Result, Weights
+
+_POINTERS = ("p", "r", "panels", "back", "bias", "h0", "c0", "out", "hs", "cs")
+_MASKS = ("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c")
+
+
+class _Pass(ctypes.Structure):
+    """`Pass` of kernel.c."""
+
+    _fields_ = [
+        ("T", ctypes.c_size_t),
+        ("B", ctypes.c_size_t),
+        *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
+        ("blind_step", ctypes.c_size_t),
+        ("blind_row", ctypes.c_size_t),
+        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc")),
+    ]
+
+
+_loop_only: ContextVar[bool] = ContextVar("loop_only", default=False)
+
+
+@contextlib.contextmanager
+def reference() -> Iterator[None]:
+    """Run the reference loop inside this block, also where the fused scan could.
+
+    For a second derivative, which the fused scan does not have.
+
+    Example:
+        >>> from gatebook import LSTM, reference
+        >>> with reference():
+        ...     output, _ = LSTM(2, 3)(torch.zeros(4, 1, 2))
+    """
+    token = _loop_only.set(True)
+    try:
+        yield
+    finally:
+        _loop_only.reset(token)
+
+
+def applies(core: Core, x: Tensor, weights: Weights) -> bool:
+    """Whether the fused scan can take this pass; else the reference loop does.
+
+    It takes float32 and float64 on a CPU and needs a C compiler. Autocast and the
+    transforms of ``torch.func`` go to the loop.
+    """
+    if _loop_only.get() or x.device.type != "cpu" or x.dtype != weights.hh.dtype:
+        return False
+    if x.dtype not in (torch.float32, torch.float64) or 0 in x.shape:
+        return False
+    if torch.is_autocast_enabled("cpu"):
+        return False
+    if torch._C._functorch.peek_interpreter_stack() is not None:
+        return False
+    return _compiles(core, x.dtype)
+
+
+def _compiles(core: Core, dtype: torch.dtype) -> bool:
+    try:
+        kernel(core, Options(training=False), dtype)
+    except Unprintable:
+        return False
+    except NoCompiler as error:
+        _tell(str(error))
+        return False
+    return True
+
+
+@functools.cache
+def _tell(reason: str) -> None:
+    """Warn once that the loop is slower."""
+    warnings.warn(
+        f"the reference loop runs, several times slower than the fused scan: {reason}",
+        stacklevel=6,
+    )
+
+
+def run(
+    core: Core,
+    x: Tensor,
+    weights: Weights,
+    h: Tensor,
+    c: Tensor,
+    *,
+    draws: Draws | None = None,
+    alive: Tensor | None = None,
+    zoneout: tuple[float, float] = (0.0, 0.0),
+) -> Result:
+    """One layer in one direction; arguments and results as `gatebook.scan.layer`."""
+    given = draws or Draws()
+    options = Options(
+        noise=given.noise is not None,
+        keep_h=given.keep_h is not None,
+        keep_c=given.keep_c is not None,
+        alive=alive is not None,
+        training=draws is not None,
+        zoneout=zoneout,
+    )
+    made = kernel(core, options, x.dtype)
+    noise = None if given.noise is None else given.noise.contiguous()
+    setting = _Setting(
+        core,
+        made,
+        _mask(given.keep_h),
+        _mask(given.keep_c),
+        _mask(alive),
+        noise,
+        _mask(given.detached),
+    )
+    tensors = (x, *weights.all(), h, c)
+    return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
+
+
+def _mask(mask: Tensor | None) -> Tensor | None:
+    return None if mask is None else mask.contiguous().view(torch.uint8)
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What a pass needs that has no gradient."""
+
+    core: Core
+    kernel: Kernel
+    keep_h: Tensor | None
+    keep_c: Tensor | None
+    alive: Tensor | None
+    noise: Tensor | None
+    detached: Tensor | None
+
+    def blind(self) -> dict[str, Any]:
+        """Where the gradient is blocked, and the strides of that mask."""
+        if self.detached is None:
+            return {}
+        of_c = isinstance(self.core.gate.gradient, CDetach)
+        step, row = (self.detached.shape[1], 1) if self.detached.dim() == 2 else (1, 0)
+        mask = {"blind_c" if of_c else "blind_h": self.detached}
+        return mask | {"blind_step": step, "blind_row": row}
+
+
+class _Scan(torch.autograd.Function):
+    """Projection and recurrence of one layer in one direction."""
+
+    @staticmethod
+    def forward(ctx, setting, x, w_ih, w_hh, b_ih, b_hh, h0, c0):
+        work = _Work(setting, x, w_hh, h0, c0)
+        work.project(x, w_ih, b_ih, b_hh)
+        work.forward(w_hh, b_hh)
+        ctx.work, ctx.setting, ctx.tied = work, setting, setting.core.tied
+        ctx.save_for_backward(x, w_ih, w_hh, b_ih, b_hh, h0, c0, work.hs)
+        last_h, last_c = work.last()
+        if not any(ctx.needs_input_grad):
+            work.release()
+        return work.out, last_h, last_c
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, dout, dh, dc):
+        x, w_ih, w_hh, b_ih, b_hh, h0, c0, hs = ctx.saved_tensors
+        work, ctx.work = ctx.work, None
+        if work is None:  # a retained graph: what the first pass used up is made again
+            work = _Work(ctx.setting, x, w_hh, h0, c0)
+            work.project(x, w_ih, b_ih, b_hh)
+            work.forward(w_hh, b_hh)
+        needs = dict(zip(_INPUTS, ctx.needs_input_grad[1:], strict=True))
+        dh, dc = work.backward(w_hh, hs, h0, c0, dout, dh + dc if ctx.tied else dh, dc)
+        grads = {
+            "x": lambda: work.input_gradient(x, w_ih),
+            "w_ih": lambda: work.weight_gradient(x),
+            "w_hh": lambda: work.recurrent_gradient(hs, h0),
+            "b_ih": lambda: work.bias_gradient(recurrent=False),
+            "b_hh": lambda: work.bias_gradient(recurrent=True),
+            "h0": lambda: dh,
+            "c0": lambda: None if ctx.tied else dc,
+        }
+        made = [grads[name]() if needs[name] else None for name in _INPUTS]
+        work.release()
+        return None, *made
+
+
+_INPUTS = ("x", "w_ih", "w_hh", "b_ih", "b_hh", "h0", "c0")
+
+
+class _Work:
+    """The arrays of one pass, and the calls of the C code on them."""
+
+    def __init__(
+        self, setting: _Setting, x: Tensor, w_hh: Tensor, h0: Tensor, c0: Tensor
+    ):
+        self.setting, self.code = setting, setting.kernel.code
+        (self.steps, self.batch, _), self.units = x.shape, h0.shape[-1]
+        self.dtype, rows = x.dtype, self.steps * self.batch
+        self.width, apart = w_hh.shape[0], len(setting.kernel.apart) * self.units
+        self.spans = _spans(setting.core, setting.kernel)
+        self.p = buffers.take((rows, self.width), x.dtype)
+        self.r = buffers.take((rows, apart), x.dtype)
+        state = (self.steps, self.batch, self.units)
+        tied = setting.core.tied
+        self.cs = buffers.take((0,) if tied else state, x.dtype)
+        self.hs = x.new_empty(state)
+        self.out = self.hs if setting.alive is None else x.new_empty(state)
+        self.h0, self.c0 = h0, c0
+
+    def release(self) -> None:
+        """Give the large arrays back for the next pass."""
+        for held in (self.p, self.r, self.cs):
+            buffers.give(held)
+
+    def last(self) -> tuple[Tensor, Tensor]:
+        """Copies of the last states."""
+        h = self.hs[-1].clone()
+        return h, h.clone() if self.setting.core.tied else self.cs[-1].clone()
+
+    # -- forward -----------------------------------------------------------
+
+    def project(
+        self, x: Tensor, w: Tensor, b_ih: Tensor | None, b_hh: Tensor | None
+    ) -> None:
+        """P = x W' + b; the recurrent bias is added where the sum is kept."""
+        bias = None if b_ih is None else b_ih.detach().clone()
+        if b_hh is not None:
+            bias = b_hh.new_zeros(self.width) if bias is None else bias
+            for own, apart in self.spans:
+                if apart < 0:
+                    bias[own] += b_hh.detach()[own]
+        self._product(x.reshape(-1, x.shape[-1]), w, bias, self.p)
+
+    def forward(self, w_hh: Tensor, b_hh: Tensor | None) -> None:
+        """Run over time; every thread takes some sequences of the batch."""
+        panels = self._panels(w_hh, back=False)
+        given, kept = self._pass(panels=panels, bias=self._apart_bias(b_hh))
+        self._rows(
+            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
+        )
+        del kept
+        buffers.give(panels)
+
+    # -- backward ----------------------------------------------------------
+
+    def backward(
+        self,
+        w_hh: Tensor,
+        hs: Tensor,
+        h0: Tensor,
+        c0: Tensor,
+        dout: Tensor,
+        dh: Tensor,
+        dc: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Turn P into its gradient; returns the gradients of the first states."""
+        self.hs, self.h0, self.c0 = hs, h0, c0
+        panels = self._panels(w_hh, back=True)
+        dh, dc = dh.clone(), dc.clone()
+        given, kept = self._pass(back=panels, dout=dout.contiguous(), dh=dh, dc=dc)
+        self._rows(
+            self.batch,
+            lambda a, b: self.code.backward(given, *_sizes(self.units, a, b)),
+        )
+        del kept
+        buffers.give(panels)
+        return dh, dc
+
+    def input_gradient(self, x: Tensor, w_ih: Tensor) -> Tensor:
+        """The input's gradient, dP W."""
+        dx = torch.empty_like(x)
+        self._product(self.p, w_ih.t(), None, dx.view(-1, x.shape[-1]))
+        return dx
+
+    def weight_gradient(self, x: Tensor) -> Tensor:
+        """The input weight's gradient, dP' x."""
+        return self._outer(self.p, x.reshape(-1, x.shape[-1]))
+
+    def recurrent_gradient(self, hs: Tensor, h0: Tensor) -> Tensor:
+        """The recurrent weight's gradient, dR' h_{t-1}; R is P but for blocks apart."""
+        grad = hs.new_zeros(self.width, self.units)
+        for own, apart in self.spans:
+            source, place = self.p, own
+            if apart >= 0:
+                source, place = self.r, self._place(apart)
+            rows = source.view(self.steps, self.batch, -1)[..., place]
+            self._add_outer(rows[:1], h0[None], grad[own])
+            self._add_outer(rows[1:], hs[:-1], grad[own])
+        return grad
+
+    def bias_gradient(self, recurrent: bool) -> Tensor:
+        """The sum of dP over steps and batch, or that of dR."""
+        grad = self.p.sum(0)
+        for own, apart in self.spans:
+            if recurrent and apart >= 0:
+                grad[own] = self.r[:, self._place(apart)].sum(0)
+        return grad
+
+    def _place(self, apart: int) -> slice:
+        """Columns of R that belong to a block kept apart."""
+        return slice(apart * self.units, (apart + 1) * self.units)
+
+    # -- calls -------------------------------------------------------------
+
+    def _product(self, a: Tensor, w: Tensor, bias: Tensor | None, out: Tensor) -> None:
+        columns, depth = w.shape
+        panels = buffers.take((self._panels_size(columns, depth),), self.dtype)
+        self._pack(w, panels, columns, depth)
+        pointers = [_at(t) for t in (a, panels, bias, out)]
+        self._rows(
+            len(a),
+            lambda i, j: self.code.project(*pointers, *_sizes(columns, depth, i, j)),
+        )
+        buffers.give(panels)
+
+    def _outer(self, a: Tensor, b: Tensor) -> Tensor:
+        grad = a.new_zeros(a.shape[-1], b.shape[-1])
+        self._add_outer(a[None], b[None], grad)
+        return grad
+
+    def _add_outer(self, a: Tensor, b: Tensor, grad: Tensor) -> None:
+        """Add a' b, summed over all rows; a may be some columns of an array."""
+        (m, n), depth = grad.shape, a.shape[0] * a.shape[1]
+        left = (_at(a), *_sizes(a.stride(-2)), _at(b), *_sizes(n))
+        right = (_at(grad), *_sizes(n, n, depth))
+        self._rows(m, lambda i, j: self.code.outer(*left, *right, *_sizes(i, j)))
+
+    def _panels(self, w_hh: Tensor, back: bool) -> Tensor:
+        """The recurrent weight packed for one way, run by run."""
+        h = self.units
+        widths = [own.stop - own.start for own, _ in self.spans]
+        shapes = [(h, n) if back else (n, h) for n in widths]
+        sizes = [self._panels_size(*shape) for shape in shapes]
+        panels = buffers.take((sum(sizes),), self.dtype)
+        start = 0
+        for (own, _), shape, size in zip(self.spans, shapes, sizes, strict=True):
+            rows = w_hh.detach()[own]
+            self._pack(rows.t() if back else rows, panels[start:], *shape)
+            start += size
+        return panels
+
+    def _panels_size(self, columns: int, depth: int) -> int:
+        return self.code.panels_size(*_sizes(columns, depth))
+
+    def _pack(self, w: Tensor, panels: Tensor, columns: int, depth: int) -> None:
+        strides = _sizes(w.stride(0), w.stride(1))
+        self.code.pack(_at(w), *strides, _at(panels), *_sizes(columns, depth))
+
+    def _apart_bias(self, b_hh: Tensor | None) -> Tensor | None:
+        own = [
+            b_hh.detach()[s]
+            for s, apart in self.spans
+            if apart >= 0 and b_hh is not None
+        ]
+        return torch.cat(own) if own else None
+
+    def _pass(self, **extra: Tensor | None) -> tuple[Any, list[Any]]:
+        s = self.setting
+        arrays = {
+            "p": self.p,
+            "r": self.r,
+            "h0": self.h0,
+            "c0": self.c0,
+            "out": self.out,
+            "hs": self.hs,
+            "cs": self.cs,
+            "noise": s.noise,
+            "keep_h": s.keep_h,
+            "keep_c": s.keep_c,
+            "alive": s.alive,
+            **extra,
+        }
+        blind = s.blind()
+        numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
+        arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
+        held = [t for t in arrays.values() if t is not None]
+        made = _Pass(T=self.steps, B=self.batch, **numbers)
+        for name, array in arrays.items():
+            setattr(made, name, _at(array))
+        return ctypes.byref(made), [held, made]
+
+    def _rows(self, count: int, work: Callable[[int, int], int]) -> None:
+        """Split ``count`` rows over the threads; C runs without Python's lock."""
+        parts = max(1, min(torch.get_num_threads(), count))
+        ends = [count * k // parts for k in range(parts + 1)]
+        first, *others = zip(ends, ends[1:], strict=False)
+        waiting = [threads().submit(work, *span) for span in others]
+        failed = work(*first)
+        failed = max([failed, *(each.result() for each in waiting)])
+        if failed:
+            raise MemoryError("no memory for the fused scan's work arrays")
+
+
+def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
+    """Rows of the weights that each run covers, and its place apart or -1."""
+    ends = [0, *itertools.accumulate(core.blocks().values())]
+    return [(slice(ends[k], ends[k + n]), apart) for k, n, apart in made.runs]
+
+
+def _sizes(*values: int) -> list[ctypes.c_size_t]:
+    return [ctypes.c_size_t(v) for v in values]
+
+
+def _at(array: Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(0 if array is None else array.data_ptr())
+
+
+class _Buffers:
+    """Large arrays that are used again.
+
+    The C library hands a large array back to the system when it is freed, and every
+    page of the next one is then filled anew; that takes as long as the arithmetic.
+    """
+
+    def __init__(self, most: int = 8):
+        self.most, self.lock = most, threading.Lock()
+        self.free: dict[tuple[Any, ...], list[Tensor]] = {}
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        """An array with any content."""
+        with self.lock:
+            waiting = self.free.get((shape, dtype))
+            if waiting:
+                return waiting.pop()
+        return torch.empty(shape, dtype=dtype)
+
+    def give(self, array: Tensor) -> None:
+        """Keep an array for later, or drop it where many wait already."""
+        with self.lock:
+            if sum(map(len, self.free.values())) >= self.most:
+                self.free.pop(next(iter(self.free)))
+            key = (tuple(array.shape), array.dtype)
+            self.free.setdefault(key, []).append(array)
+
+
+buffers = _Buffers()
+
+
+@functools.cache
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="gatebook")
+
+
+def threads() -> ThreadPoolExecutor:
+    """The threads of this process; a forked one makes its own."""
+    return _pool(os.getpid(), torch.get_num_threads())

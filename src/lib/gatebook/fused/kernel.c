@@ -1,0 +1,409 @@
+/* The recurrence over time for one gate, in one precision.
+
+   build.py puts in: `real`, the numbers of blocks, the runs of the recurrent product,
+   and the lines of the forward and the backward step between the FILL marks.
+
+   Arrays are row-major. A row is one sequence of the batch; the caller gives each
+   thread a range of rows, so no thread waits for another. Sums run in the same
+   order whatever the number of threads: results are equal to the last bit. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* FILL settings */
+
+/* ---- Matrix products ------------------------------------------------------- */
+
+#if defined(__AVX512F__)
+#define BYTES 64
+#define ROWS 14 /* 28 of 32 registers hold a tile of 14 x 2 vectors */
+#elif defined(__AVX2__)
+#define BYTES 32
+#define ROWS 6
+#else
+#define BYTES 16
+#define ROWS 12
+#endif
+#define LANES (BYTES / sizeof(real))
+#define WIDE (2 * LANES) /* columns of a panel */
+
+typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real))));
+typedef size_t Z;
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* One tile of c += a * panel. a has the strides am (rows) and ak (depth). */
+INLINE void tile(int rows, const real *restrict a, Z am, Z ak,
+                 const real *restrict panel, real *restrict c, Z ldc, Z depth) {
+  vec s[ROWS][2];
+#pragma GCC unroll 16
+  for (int m = 0; m < rows; m++) {
+    s[m][0] = *(vec *)(c + m * ldc);
+    s[m][1] = *(vec *)(c + m * ldc + LANES);
+  }
+  for (Z k = 0; k < depth; k++) {
+    vec p = *(const vec *)(panel + k * WIDE);
+    vec q = *(const vec *)(panel + k * WIDE + LANES);
+#pragma GCC unroll 16
+    for (int m = 0; m < rows; m++) {
+      real v = a[m * am + k * ak];
+      s[m][0] += v * p;
+      s[m][1] += v * q;
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < rows; m++) {
+    *(vec *)(c + m * ldc) = s[m][0];
+    *(vec *)(c + m * ldc + LANES) = s[m][1];
+  }
+}
+
+#define CASE(n) \
+  case n: tile(n, a, am, ak, panel, c, ldc, depth); break;
+
+static void some_rows(int rows, const real *a, Z am, Z ak, const real *panel, real *c,
+                      Z ldc, Z depth) {
+  switch (rows) {
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#if ROWS > 6
+    CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
+#endif
+#if ROWS > 12
+    CASE(13) CASE(14)
+#endif
+  }
+}
+
+/* The same for the last panel, which has fewer columns than it is wide. */
+static void narrow(int rows, const real *a, Z am, Z ak, const real *panel, real *c,
+                   Z ldc, Z depth, Z columns) {
+  real own[ROWS * WIDE];
+  for (int m = 0; m < rows; m++)
+    for (Z n = 0; n < WIDE; n++) own[m * WIDE + n] = n < columns ? c[m * ldc + n] : 0;
+  some_rows(rows, a, am, ak, panel, own, WIDE, depth);
+  for (int m = 0; m < rows; m++) memcpy(c + m * ldc, own + m * WIDE, columns * sizeof(real));
+}
+
+/* c (rows x columns) += a (rows x depth) * panels. */
+static void product(const real *a, Z am, Z ak, const real *panels, real *c, Z ldc,
+                    Z rows, Z columns, Z depth) {
+  Z tiles = (rows + ROWS - 1) / ROWS, height = tiles ? (rows + tiles - 1) / tiles : 0;
+  for (Z n = 0; n < columns; n += WIDE)
+    for (Z m = 0; m < rows; m += height) {
+      int r = (int)(rows - m < height ? rows - m : height);
+      const real *panel = panels + n * depth;
+      if (columns - n >= WIDE)
+        some_rows(r, a + m * am, am, ak, panel, c + m * ldc + n, ldc, depth);
+      else
+        narrow(r, a + m * am, am, ak, panel, c + m * ldc + n, ldc, depth, columns - n);
+    }
+}
+
+static Z padded(Z columns) { return (columns + WIDE - 1) / WIDE * WIDE; }
+
+/* Numbers that `panels` of a matrix take. */
+Z panels_size(Z columns, Z depth) { return padded(columns) * depth; }
+
+/* Panels of a matrix whose entry (column n, depth k) lies at w[n * wn + k * wk]. */
+void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
+  for (Z n = 0; n < columns; n += WIDE)
+    for (Z k = 0; k < depth; k++)
+      for (Z j = 0; j < WIDE; j++)
+        panels[n * depth + k * WIDE + j] =
+            n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+}
+
+/* c = bias + a * panels, for the rows from first to last. */
+int project(const real *a, const real *panels, const real *bias, real *c, Z columns,
+             Z depth, Z first, Z last) {
+  const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
+  for (Z m = first; m < last; m += chunk) {
+    Z rows = last - m < chunk ? last - m : chunk;
+    for (Z r = m; r < m + rows; r++)
+      if (bias) memcpy(c + r * columns, bias, columns * sizeof(real));
+      else memset(c + r * columns, 0, columns * sizeof(real));
+    product(a + m * depth, depth, 1, panels, c + m * columns, columns, rows, columns, depth);
+  }
+  return 0;
+}
+
+/* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */
+int outer(const real *a, Z lda, const real *b, Z ldb, real *c, Z ldc, Z N, Z depth,
+          Z first, Z last) {
+  const Z deep = 256;
+  real *bp = malloc(panels_size(N, deep) * sizeof(real));
+  real *ap = malloc(ROWS * deep * sizeof(real));
+  if (!bp || !ap) { free(bp); free(ap); return 1; }
+  for (Z k = 0; k < depth; k += deep) {
+    Z d = depth - k < deep ? depth - k : deep;
+    pack(b + k * ldb, 1, ldb, bp, N, d);
+    for (Z m = first; m < last; m += ROWS) {
+      int rows = (int)(last - m < ROWS ? last - m : ROWS);
+      for (Z i = 0; i < d; i++)
+        for (int r = 0; r < rows; r++) ap[i * ROWS + r] = a[(k + i) * lda + m + r];
+      product(ap, 1, ROWS, bp, c + m * ldc, ldc, rows, N, d);
+    }
+  }
+  free(bp); free(ap);
+  return 0;
+}
+
+/* ---- Functions of one number ------------------------------------------------ */
+
+/* e^x by 2^n times a polynomial; a NaN stays one, since it fails both comparisons. */
+#if DOUBLE
+INLINE real exp_(real x) {
+  x = x < -708.0 ? -708.0 : x;
+  x = x > 708.0 ? 708.0 : x;
+  real n = __builtin_rint(x * 1.4426950408889634);
+  real r = (x - n * 0.693147180369123816490) - n * 1.90821492927058770002e-10;
+  real p = 1.0 / 6227020800.0;
+  p = p * r + 1.0 / 479001600.0; p = p * r + 1.0 / 39916800.0;
+  p = p * r + 1.0 / 3628800.0; p = p * r + 1.0 / 362880.0;
+  p = p * r + 1.0 / 40320.0; p = p * r + 1.0 / 5040.0; p = p * r + 1.0 / 720.0;
+  p = p * r + 1.0 / 120.0; p = p * r + 1.0 / 24.0; p = p * r + 1.0 / 6.0;
+  p = p * r + 0.5; p = p * r + 1.0; p = p * r + 1.0;
+  union { int64_t i; double f; } two = {((int64_t)n + 1023) << 52};
+  return p * two.f;
+}
+INLINE real tanh_(real x) {
+  real e = exp_(2 * x);
+  return (e - 1) / (e + 1);
+}
+#else
+INLINE real exp_(real x) {
+  x = x < -87.0f ? -87.0f : x;
+  x = x > 88.0f ? 88.0f : x;
+  real n = __builtin_rintf(x * 1.44269504f);
+  real r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  real p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f; p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  union { int32_t i; float f; } two = {((int32_t)n + 127) << 23};
+  return p * two.f;
+}
+/* Near 0 the quotient would lose digits, so a series takes its place. */
+INLINE real tanh_(real x) {
+  real e = exp_(2 * x), s = x * x;
+  real far = (e - 1) / (e + 1);
+  real near = x * (1 + s * (-0.33333333f + s * (0.13333333f + s * (-0.05396825f + s * 0.02186949f))));
+  return s < 0.0625f ? near : far;
+}
+#endif
+INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
+
+/* ---- The recurrence ---------------------------------------------------------- */
+
+typedef struct {
+  Z T, B;
+  real *p;              /* (T, B, G) input's share; then the sum; then its gradient */
+  real *r;              /* (T, B, A) recurrent share of the blocks kept apart */
+  const real *panels;   /* recurrent weight, packed run by run */
+  const real *back;     /* its transpose */
+  const real *bias;     /* (A) recurrent bias of the blocks kept apart, or null */
+  const real *h0, *c0;  /* (B, H) */
+  real *out, *hs, *cs;  /* (T, B, H); hs is out if no sequence ends early */
+  const real *noise;    /* (T, B, N) */
+  const uint8_t *keep_h, *keep_c, *alive; /* (T, B, H), (T, B, H), (T, B) */
+  const uint8_t *blind_h, *blind_c;       /* where the gradient is blocked */
+  Z blind_step, blind_row;                /* their strides */
+  const real *dout;     /* (T, B, H) */
+  real *dh, *dc;        /* (B, H): gradient of the last state, then of the first */
+} Pass;
+
+#define A (APART * H)
+#define BLIND(mask, t, b) ((mask) && (mask)[(t) * p->blind_step + (b) * p->blind_row])
+
+#if defined(__clang__)
+#define TOGETHER _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define TOGETHER _Pragma("GCC ivdep")
+#endif
+
+/* Where each block begins in a row, and how long a row is. */
+static Z places(Z H, Z *at) {
+  Z sum = 0;
+  for (int k = 0; k < BLOCKS; k++) { at[k] = sum; sum += H / FEW[k]; }
+  return sum;
+}
+static Z noise_places(Z H, Z *at) {
+  Z sum = 0;
+  for (int k = 0; k < NOISES; k++) { at[k] = sum; sum += H / FEW[NOISY[k]]; }
+  return sum;
+}
+static Z run_width(int k, Z H) {
+  Z sum = 0;
+  for (int i = 0; i < RUNS[k].blocks; i++) sum += H / FEW[RUNS[k].block + i];
+  return sum;
+}
+
+/* Activate a staged block of n values: s = cumax(y) or sigmoid(y) of the noisy
+   pre-activations y. For cumax, soft gets the softmax. */
+static void activate(int cumax, const real *x_, const real *n_, real *s, real *soft, Z n) {
+  for (Z j = 0; j < n; j++) {
+    const real x0 = x_[j];
+    const real noise0 = n_ ? n_[j] : 0;
+    (void)noise0;
+    /* FILL entry */
+    s[j] = cumax ? y : sigmoid_(y);
+  }
+  if (!cumax) return;
+  real most = s[0], sum = 0, part = 0;
+  for (Z j = 1; j < n; j++) most = s[j] > most ? s[j] : most;
+  for (Z j = 0; j < n; j++) soft[j] = exp_(s[j] - most);
+  for (Z j = 0; j < n; j++) sum += soft[j];
+  for (Z j = 0; j < n; j++) { soft[j] /= sum; part += soft[j]; s[j] = part > 1 ? 1 : part; }
+}
+
+/* The way back: ds, one a value, becomes the gradient of the pre-activation. */
+static void deactivate(int cumax, real *x_, const real *n_, const real *s,
+                       const real *soft, real *ds, Z n) {
+  if (cumax) { /* cumsum backwards, then the softmax's Jacobian */
+    real part = 0, mean = 0;
+    for (Z j = n; j-- > 0;) { part += ds[j]; ds[j] = part; }
+    for (Z j = 0; j < n; j++) mean += soft[j] * ds[j];
+    for (Z j = 0; j < n; j++) ds[j] = soft[j] * (ds[j] - mean);
+  } else {
+    for (Z j = 0; j < n; j++) ds[j] *= s[j] * (1 - s[j]);
+  }
+  for (Z j = 0; j < n; j++) {
+    const real x0 = x_[j], g0 = ds[j];
+    const real noise0 = n_ ? n_[j] : 0;
+    (void)noise0; (void)x0;
+    /* FILL leave */
+    x_[j] = d;
+  }
+}
+
+/* All staged blocks of one row, each value spread over its units. */
+static void stage(const real *x_, const real *n_, const Z *at, const Z *nat, Z H,
+                  real *s_, real *few, real *soft) {
+  for (int i = 0; i < STAGE_COUNT; i++) {
+    int k = STAGES[i].block, wide = FEW[k];
+    Z n = H / wide;
+    const real *own = 0;
+    for (int m = 0; m < NOISES; m++) if (NOISY[m] == k) own = n_ + nat[m];
+    activate(STAGES[i].cumax, x_ + at[k], own, few + i * H, soft + i * H, n);
+    for (Z j = 0; j < n; j++)
+      for (int r = 0; r < wide; r++) s_[i * H + j * wide + r] = few[i * H + j];
+  }
+}
+static void unstage(real *x_, const real *n_, const Z *at, const Z *nat, Z H,
+                    const real *few, const real *soft, real *ds_) {
+  for (int i = 0; i < STAGE_COUNT; i++) {
+    int k = STAGES[i].block, wide = FEW[k];
+    Z n = H / wide;
+    const real *own = 0;
+    for (int m = 0; m < NOISES; m++) if (NOISY[m] == k) own = n_ + nat[m];
+    real *ds = ds_ + i * H;
+    for (Z j = 0; j < n; j++) {
+      real sum = 0;
+      for (int r = 0; r < wide; r++) sum += ds[j * wide + r];
+      ds[j] = sum; /* j <= j * wide, so nothing is overwritten too early */
+    }
+    deactivate(STAGES[i].cumax, x_ + at[k], own, few + i * H, soft + i * H, ds, n);
+  }
+}
+#define SCRATCH (4 * STAGE_COUNT * H)
+
+int forward(const Pass *p, Z H, Z first, Z last) {
+  Z rows = last - first, B = p->B;
+  Z at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+  real *scratch = malloc(SCRATCH * sizeof(real) + 1);
+  if (!scratch) return 1;
+  real *s_ = scratch, *few = s_ + STAGE_COUNT * H, *soft = few + STAGE_COUNT * H;
+  for (Z t = 0; t < p->T; t++) {
+    Z row0 = t * B + first;
+    const real *hp = t ? p->hs + (row0 - B) * H : p->h0 + first * H;
+    const real *cp = TIED ? hp : t ? p->cs + (row0 - B) * H : p->c0 + first * H;
+    const real *panels = p->panels;
+    for (int k = 0; k < RUN_COUNT; k++) {
+      Z columns = run_width(k, H);
+      if (RUNS[k].apart < 0) {
+        product(hp, H, 1, panels, p->p + row0 * G + at[RUNS[k].block], G, rows, columns, H);
+      } else {
+        real *r = p->r + row0 * A + RUNS[k].apart * H;
+        const real *bias = p->bias ? p->bias + RUNS[k].apart * H : 0;
+        for (Z b = 0; b < rows; b++)
+          if (bias) memcpy(r + b * A, bias, columns * sizeof(real));
+          else memset(r + b * A, 0, columns * sizeof(real));
+        product(hp, H, 1, panels, r, A, rows, columns, H);
+      }
+      panels += panels_size(columns, H);
+    }
+    for (Z b = 0; b < rows; b++) {
+      Z row = row0 + b;
+      const real *restrict x_ = p->p + row * G, *restrict r_ = p->r + row * A;
+      const real *restrict n_ = p->noise + row * N;
+      const real *restrict h_ = hp + b * H, *restrict c_ = cp + b * H;
+      const uint8_t *restrict kh_ = p->keep_h + row * H, *restrict kc_ = p->keep_c + row * H;
+      const int alive0 = ALIVE ? p->alive[row] : 1;
+      real *restrict out_ = p->out + row * H, *restrict hn_ = p->hs + row * H;
+      real *restrict cn_ = p->cs + row * H;
+      stage(x_, n_, at, nat, H, s_, few, soft);
+      TOGETHER for (Z j = 0; j < H; j++) {
+        /* FILL forward */
+      }
+      (void)r_; (void)n_; (void)c_; (void)h_; (void)kh_; (void)kc_; (void)alive0;
+      (void)hn_; (void)cn_; (void)out_;
+    }
+  }
+  free(scratch);
+  return 0;
+}
+
+int backward(const Pass *p, Z H, Z first, Z last) {
+  Z rows = last - first, B = p->B;
+  Z at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+  real *through = malloc(rows * H * sizeof(real)); /* gradient through the product */
+  real *scratch = malloc(SCRATCH * sizeof(real) + 1);
+  if (!through || !scratch) { free(through); free(scratch); return 1; }
+  real *s_ = scratch, *few = s_ + STAGE_COUNT * H, *soft = few + STAGE_COUNT * H;
+  real *ds_ = soft + STAGE_COUNT * H;
+  for (Z t = p->T; t-- > 0;) {
+    Z row0 = t * B + first;
+    const real *hp = t ? p->hs + (row0 - B) * H : p->h0 + first * H;
+    const real *cp = TIED ? hp : t ? p->cs + (row0 - B) * H : p->c0 + first * H;
+    for (Z b = 0; b < rows; b++) {
+      Z row = row0 + b;
+      real *x_ = p->p + row * G, *r_ = p->r + row * A;
+      const real *restrict n_ = p->noise + row * N;
+      const real *restrict h_ = hp + b * H, *restrict c_ = cp + b * H;
+      const uint8_t *restrict kh_ = p->keep_h + row * H, *restrict kc_ = p->keep_c + row * H;
+      const int alive0 = ALIVE ? p->alive[row] : 1;
+      const real sees = BLIND(p->blind_c, t, first + b) ? 0 : 1;
+      const real *restrict dout_ = p->dout + row * H;
+      real *restrict dh_ = p->dh + (first + b) * H, *restrict dc_ = p->dc + (first + b) * H;
+      stage(x_, n_, at, nat, H, s_, few, soft);
+      TOGETHER for (Z j = 0; j < H; j++) {
+        /* FILL backward */
+      }
+      (void)r_; (void)n_; (void)c_; (void)h_; (void)kh_; (void)kc_; (void)alive0;
+      (void)dh_; (void)dc_; (void)dout_; (void)sees;
+      unstage(x_, n_, at, nat, H, few, soft, ds_);
+    }
+    int blind = 1; /* nothing to do if every row is blocked */
+    for (Z b = 0; b < rows && blind; b++) blind = BLIND(p->blind_h, t, first + b);
+    if (blind) continue;
+    memset(through, 0, rows * H * sizeof(real));
+    const real *panels = p->back;
+    for (int k = 0; k < RUN_COUNT; k++) {
+      Z depth = run_width(k, H), apart = RUNS[k].apart >= 0;
+      const real *d = apart ? p->r + row0 * A + RUNS[k].apart * H
+                            : p->p + row0 * G + at[RUNS[k].block];
+      product(d, apart ? A : G, 1, panels, through, H, rows, H, depth);
+      panels += panels_size(H, depth);
+    }
+    for (Z b = 0; b < rows; b++) {
+      if (BLIND(p->blind_h, t, first + b)) continue;
+      real *restrict dh_ = p->dh + (first + b) * H;
+      for (Z j = 0; j < H; j++) dh_[j] += through[b * H + j];
+    }
+  }
+  free(through); free(scratch);
+  return 0;
+}

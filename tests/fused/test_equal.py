@@ -1,0 +1,293 @@
+"""The fused scan against the reference loop: outputs, states and every gradient."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from gatebook import GRU, LSTM, reference
+from gatebook.cells import GRUCore, LSTMCore
+from gatebook.fused import applies, run
+from gatebook.gates import (
+    GATES,
+    CDetach,
+    Full,
+    Gate,
+    Gumbel,
+    HDetach,
+    Master,
+    Ordered,
+    Refine,
+    Sharpened,
+    Uniform,
+)
+from gatebook.random import Streams
+from gatebook.scan import Weights, draw, layer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+GRID = {name: gate for name, gate in GATES.items() if name not in ("OM", "UM")}
+GRID |= {
+    "OM": Gate(Ordered(), Master(downsize=2)),
+    "UM": Gate(Uniform(), Master(downsize=2)),
+    "UR and noise": Gate(Uniform(), Refine(), Gumbel(tau=0.5, p=0.6)),
+    "OR and noise": Gate(Ordered(), Refine(), Gumbel()),
+    "UM and noise": Gate(Uniform(), Master(downsize=2), Gumbel(p=1.0)),
+    "O sharpened": Gate(Ordered(), noise=Sharpened(0.5)),
+}
+RULES = (
+    Full(),
+    HDetach(0.5),
+    CDetach(0.5),
+    HDetach(0.5, "example"),
+    CDetach(0.4, "example"),
+    HDetach(1.0),
+)
+
+
+def both(core, sizes, dtype=torch.float64, zoneout=(0.0, 0.0), ends=None, train=True):
+    """Outputs, last states and gradients of the loop and of the fused scan."""
+    steps, batch, features, units = sizes
+    rows = sum(core.blocks().values())
+
+    def leaf(*shape):
+        return (torch.randn(*shape, dtype=dtype) * 0.4).requires_grad_()
+
+    x, h, c = leaf(steps, batch, features), leaf(batch, units), leaf(batch, units)
+    weights = Weights(leaf(rows, features), leaf(rows, units), leaf(rows), leaf(rows))
+    c = h if core.tied else c
+    alive = None
+    if ends is not None:
+        alive = torch.arange(steps)[:, None] < torch.tensor(ends)[None]
+    options = {
+        "draws": draw(core, x, zoneout, Streams(0)) if train else None,
+        "alive": alive,
+        "zoneout": zoneout,
+    }
+    leaves = [x, *weights.all(), h] + ([] if core.tied else [c])
+    seeds = [torch.randn(steps, batch, units, dtype=dtype)]
+    seeds += [torch.randn(batch, units, dtype=dtype) for _ in range(2)]
+    found = []
+    for way in (layer, run):
+        results = way(core, x, weights, h, c, **options)
+        total = sum((a * s).sum() for a, s in zip(results, seeds, strict=True))
+        grads = torch.autograd.grad(
+            total, leaves, allow_unused=True, materialize_grads=True
+        )
+        found.append([*(r.detach() for r in results), *grads])
+    return found
+
+
+def assert_equal(found, limit):
+    for ours, loops in zip(*found, strict=True):
+        gap = (ours - loops).abs().max() / (1 + loops.abs().max())
+        assert gap < limit
+
+
+@pytest.mark.parametrize("core", [LSTMCore, GRUCore])
+@pytest.mark.parametrize("name", GRID)
+def test_every_gate_and_gradient_rule(name, core):
+    for rule in RULES:
+        made = core(replace(GRID[name], gradient=rule), 6)
+        assert_equal(both(made, (5, 4, 3, 6)), 1e-10)
+
+
+@pytest.mark.parametrize("core", [LSTMCore, GRUCore])
+@pytest.mark.parametrize("name", ["LSTM", "UR", "OM", "UR and noise"])
+def test_zoneout_ended_sequences_and_evaluation(name, core):
+    made, sizes = core(GRID[name], 6), (5, 4, 3, 6)
+    assert_equal(both(made, sizes, zoneout=(0.3, 0.2)), 1e-10)
+    assert_equal(both(made, sizes, ends=[5, 1, 3, 2]), 1e-10)
+    assert_equal(both(made, sizes, zoneout=(0.3, 0.2), train=False), 1e-10)
+    assert_equal(both(made, sizes, zoneout=(0.5, 0.0), ends=[2, 5, 5, 1]), 1e-10)
+
+
+@given(
+    steps=st.integers(1, 6),
+    batch=st.integers(1, 33),
+    features=st.integers(1, 20),
+    units=st.integers(1, 70),
+    name=st.sampled_from(["LSTM", "UR", "O"]),
+    core=st.sampled_from([LSTMCore, GRUCore]),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_size(steps, batch, features, units, name, core):
+    made = core(GRID[name], units)
+    assert_equal(both(made, (steps, batch, features, units)), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "UR", "G2", "O"])
+def test_float32_is_as_near_to_float64_as_the_loop_is(name):
+    core, sizes = LSTMCore(GRID[name], 32), (40, 8, 5, 32)
+    torch.manual_seed(3)
+    loop, fused = both(core, sizes, torch.float32)
+    for a, b in zip(loop, fused, strict=True):
+        assert (a - b).abs().max() <= 2e-5 * (1 + a.abs().max())
+
+
+def test_the_gradient_is_the_derivative():
+    core = LSTMCore(GATES["UR"], 3)
+    rows = sum(core.blocks().values())
+    leaves = [
+        torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+        for shape in ((3, 2, 2), (rows, 2), (rows, 3), (rows,), (rows,), (2, 3), (2, 3))
+    ]
+
+    def scan(x, *rest):
+        return run(core, x, Weights(*rest[:4]), *rest[4:])
+
+    assert torch.autograd.gradcheck(scan, leaves)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_equal_to_the_last_bit_for_any_number_of_threads(threads):
+    before = torch.get_num_threads()
+    x = torch.randn(20, 7, 4)
+
+    def once():
+        torch.manual_seed(0)
+        rnn = LSTM(4, 33, gate="UR", seed=0)
+        y, _ = rnn(x)
+        y.square().sum().backward()
+        return [y.detach(), *(p.grad for p in rnn.parameters())]
+
+    try:
+        torch.set_num_threads(1)
+        alone = once()
+        torch.set_num_threads(threads)
+        for _ in range(2):
+            assert all(map(torch.equal, once(), alone))
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_layers_directions_and_no_bias(kind):
+    torch.manual_seed(0)
+    options = {"num_layers": 2, "bidirectional": True, "bias": False, "gate": "LSTM0"}
+    rnn = kind(5, 7, seed=0, **options)
+    x = torch.randn(6, 3, 5)
+    fused, _ = rnn(x)
+    with reference():
+        loop, _ = rnn(x)
+    torch.testing.assert_close(fused, loop)
+
+
+def test_inputs_that_are_not_contiguous():
+    rnn = LSTM(5, 7, gate="UR", batch_first=True)
+    x = torch.randn(3, 5, 6).transpose(1, 2).requires_grad_()
+    fused = torch.autograd.grad(rnn(x)[0].sum(), x)[0]
+    with reference():
+        loop = torch.autograd.grad(rnn(x)[0].sum(), x)[0]
+    torch.testing.assert_close(fused, loop)
+
+
+def test_no_drift_over_ten_thousand_steps():
+    core = LSTMCore(GATES["UR"], 4)
+    loop, fused = both(core, (10_000, 1, 2, 4), train=False)
+    assert (loop[0] - fused[0]).abs().max() < 1e-10
+
+
+def test_a_frozen_weight_and_no_gradient_at_all():
+    rnn = LSTM(3, 5, gate="UR")
+    rnn.weight_hh_l0.requires_grad_(False)
+    rnn(torch.randn(4, 2, 3))[0].sum().backward()
+    assert rnn.weight_hh_l0.grad is None
+    assert rnn.weight_ih_l0.grad.abs().sum() > 0
+    with torch.no_grad():
+        y, _ = rnn(torch.randn(4, 2, 3))
+    assert not y.requires_grad
+
+
+def test_a_nan_comes_through():
+    x = torch.randn(6, 2, 3)
+    x[2, 1] = torch.nan
+    for gate in ("LSTM", "UR", "O"):
+        y, _ = LSTM(3, 5, gate=gate)(x)
+        assert y[2:, 1].isnan().all()
+        assert y[:, 0].isfinite().all() and y[:2, 1].isfinite().all()
+
+
+def test_large_inputs_saturate_as_in_the_loop():
+    rnn = LSTM(1, 4, gate="UR")
+    x = torch.tensor([1e4, -1e4, 1e30, -1e30]).view(4, 1, 1)
+    fused, _ = rnn(x)
+    with reference():
+        loop, _ = rnn(x)
+    torch.testing.assert_close(fused, loop)
+
+
+# --------------------------------------------------------------------------
+# Which way is taken
+# --------------------------------------------------------------------------
+
+
+def taken(x, dtype=torch.float32):
+    core = LSTMCore(GATES["UR"], 4)
+    weights = Weights(torch.zeros(16, 3, dtype=dtype), torch.zeros(16, 4, dtype=dtype))
+    return applies(core, x, weights)
+
+
+def test_the_loop_takes_what_the_fused_scan_cannot():
+    assert taken(torch.zeros(2, 1, 3))
+    assert not taken(torch.zeros(2, 1, 3, dtype=torch.bfloat16), torch.bfloat16)
+    assert not taken(torch.zeros(2, 0, 3))
+    with reference():
+        assert not taken(torch.zeros(2, 1, 3))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not taken(torch.zeros(2, 1, 3))
+
+
+def test_an_empty_batch():
+    y, (h, c) = LSTM(3, 5)(torch.zeros(4, 0, 3))
+    assert y.shape == (4, 0, 5) and h.shape == c.shape == (1, 0, 5)
+
+
+def test_a_retained_graph_gives_the_same_gradient_again():
+    rnn, x = LSTM(2, 3, gate="G2"), torch.randn(4, 1, 2, requires_grad=True)
+    y = rnn(x)[0].square().sum()
+    first = torch.autograd.grad(y, x, retain_graph=True)[0]
+    assert torch.equal(torch.autograd.grad(y, x)[0], first)
+
+
+def test_a_second_derivative_is_refused_and_the_loop_gives_it():
+    rnn, x = LSTM(2, 3), torch.randn(4, 1, 2, requires_grad=True)
+    y = rnn(x)[0].square().sum()
+    (once,) = torch.autograd.grad(y, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        once.sum().backward()
+    with reference():
+        y = rnn(x)[0].square().sum()
+    (once,) = torch.autograd.grad(y, x, create_graph=True)
+    assert torch.autograd.grad(once.sum(), x)[0].isfinite().all()
+
+
+def test_torch_func_goes_through_the_loop():
+    rnn, x = LSTM(2, 3, gate="UR"), torch.randn(4, 1, 2)
+    weights = dict(rnn.named_parameters())
+
+    def loss(w):
+        return torch.func.functional_call(rnn, w, (x,))[0].square().sum()
+
+    found = torch.func.grad(loss)(weights)
+    loss(weights).backward()
+    for name, p in rnn.named_parameters():
+        torch.testing.assert_close(found[name], p.grad)
+
+
+def test_a_forked_process_computes_the_same():
+    rnn, x = LSTM(3, 5, gate="UR").eval(), torch.randn(6, 4, 3)
+    with torch.no_grad():
+        here, _ = rnn(x)
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    child = context.Process(target=_compute, args=(rnn, x, queue))
+    child.start()
+    there = queue.get()
+    child.join()
+    assert torch.equal(here, torch.tensor(there))
+
+
+def _compute(rnn: nn.Module, x: torch.Tensor, queue) -> None:
+    with torch.no_grad():
+        queue.put(rnn(x)[0].tolist())
