@@ -1,5 +1,6 @@
 """The fused scan against the reference loop: outputs, states and every gradient."""
 
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -197,6 +198,12 @@ def test_a_frozen_weight_and_no_gradient_at_all():
     with torch.no_grad():
         y, _ = rnn(torch.randn(4, 2, 3))
     assert not y.requires_grad
+
+
+def test_a_pass_without_a_backward_is_freed():
+    rnn, x = LSTM(3, 5, gate="UR"), torch.randn(4, 2, 3)
+    alive = [weakref.ref(rnn(x)[0]) for _ in range(3)]
+    assert not any(output() is not None for output in alive)
 
 
 def test_a_nan_comes_through():

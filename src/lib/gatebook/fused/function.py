@@ -170,10 +170,11 @@ class _Scan(torch.autograd.Function):
         work.forward(w_hh, b_hh)
         ctx.work, ctx.setting, ctx.tied = work, setting, setting.core.tied
         ctx.save_for_backward(x, w_ih, w_hh, b_ih, b_hh, h0, c0, work.hs)
-        last_h, last_c = work.last()
+        results = (work.out, *work.last())
+        work.forget()
         if not any(ctx.needs_input_grad):
             work.release()
-        return work.out, last_h, last_c
+        return results
 
     @staticmethod
     @once_differentiable
@@ -219,9 +220,16 @@ class _Work:
         state = (self.steps, self.batch, self.units)
         tied = setting.core.tied
         self.cs = buffers.take((0,) if tied else state, x.dtype)
-        self.hs = x.new_empty(state)
-        self.out = self.hs if setting.alive is None else x.new_empty(state)
-        self.h0, self.c0 = h0, c0
+        self.hs: Tensor | None = x.new_empty(state)
+        self.out: Tensor | None = self.hs
+        if setting.alive is not None:
+            self.out = x.new_empty(state)
+        self.h0: Tensor | None = h0
+        self.c0: Tensor | None = c0
+
+    def forget(self) -> None:
+        """Drop what autograd keeps: a result that held itself would never be freed."""
+        self.out = self.hs = self.h0 = self.c0 = None
 
     def release(self) -> None:
         """Give the large arrays back for the next pass."""
@@ -230,6 +238,7 @@ class _Work:
 
     def last(self) -> tuple[Tensor, Tensor]:
         """Copies of the last states."""
+        assert self.hs is not None
         h = self.hs[-1].clone()
         return h, h.clone() if self.setting.core.tied else self.cs[-1].clone()
 
