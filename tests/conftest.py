@@ -1,5 +1,7 @@
 """Every annotation of the library is checked while the tests run."""
 
+import signal
+
 import beartype
 from jaxtyping import install_import_hook
 
@@ -8,6 +10,10 @@ from jaxtyping import install_import_hook
 beartype.tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 # Before anything imports gatebook.
 install_import_hook("gatebook", "beartype.tower")
+
+# A shell starts background jobs with Ctrl-C ignored, and children inherit that; some
+# tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import torch  # noqa: E402
 
