@@ -7,6 +7,7 @@ its peak of memory.
 """
 
 import json
+import multiprocessing
 import statistics
 import sys
 import time
@@ -86,22 +87,24 @@ def ratios(shape: list[int], methods: list[str], rounds: int, seconds: float) ->
     """Ours against torch's, each of our runs between two of torch's.
 
     As many as ``rounds`` rounds over all methods, fewer where ``seconds`` end first.
+    A method whose turn has not come by then is left out.
     """
     x, pairs = _pairs(shape, methods)
     found: dict[str, dict[str, list[list[float]]]] = {
         method: {name: [] for name in PASSES} for method in methods
     }
     ends = time.perf_counter() + seconds
-    for done in range(rounds):
-        if done > 0 and time.perf_counter() > ends:
-            break
+    for _ in range(rounds):
         for method, (ours, theirs) in pairs.items():
+            if found[methods[0]]["train"] and time.perf_counter() > ends:
+                break
             for name, run in PASSES.items():
                 before, own, after = run(theirs, x), run(ours, x), run(theirs, x)
                 found[method][name].append([own, (before + after) / 2])
     return {
         method: {name: summary(pairs) for name, pairs in passes.items()}
         for method, passes in found.items()
+        if passes["train"]
     }
 
 
@@ -110,15 +113,22 @@ def _pairs(shape: list[int], methods: list[str]) -> tuple[Tensor, dict]:
     steps, batch, features, hidden = shape
     torch.manual_seed(0)
     x = torch.randn(steps, batch, features)
-    torchs = {m: build(m, features, hidden, torchs=True) for m in ("LSTM", "GRU")}
-    pairs = {}
-    for method in methods:
-        theirs = torchs["GRU" if method == "GRU" else "LSTM"]
-        pairs[method] = build(method, features, hidden), theirs
-        for model in pairs[method]:
-            for run in PASSES.values():
-                run(model, x)
-    return x, pairs
+    cores = {"GRU" if method == "GRU" else "LSTM" for method in methods}
+    torchs = {core: build(core, features, hidden, torchs=True) for core in cores}
+    made = {method: build(method, features, hidden) for method in methods}
+    for model in (*torchs.values(), *made.values()):
+        for run in PASSES.values():
+            run(model, x if model in torchs.values() else x[:2])
+    train(next(iter(made.values())), x)  # its buffers serve the others too
+    return x, {m: (made[m], torchs["GRU" if m == "GRU" else "LSTM"]) for m in made}
+
+
+def growth(sizes: list[list[int]], rounds: int, seconds: float) -> list[dict]:
+    """Training steps of UR at several shapes."""
+    limits = {"methods": ["UR"], "rounds": rounds, "seconds": seconds / len(sizes)}
+    return [
+        {"shape": shape, **ratios(shape, **limits)["UR"]["train"]} for shape in sizes
+    ]
 
 
 def summary(pairs: list[list[float]]) -> dict[str, float]:
@@ -144,23 +154,33 @@ def loop(shape: list[int], method: str, most: float = 20.0) -> dict | None:
     """The reference loop against torch's module; nothing if it takes too long."""
     x, pairs = _pairs(shape, [method])
     ours, theirs = pairs[method]
-    first = looped(ours, x)
-    if first > most:
+    if looped(ours, x[: len(x) // 10]) > most / 10:
         return None
-    rounds = 1 if first > 2 else 3
-    return summary([[looped(ours, x), train(theirs, x)] for _ in range(rounds)])
+    return summary([[looped(ours, x), train(theirs, x)] for _ in range(3)])
 
 
-def memory(shape: list[int], method: str, torchs: bool) -> float:
-    """MiB that three training steps add to the process at their highest."""
+def memories(shape: list[int], methods: list[str]) -> dict:
+    """MiB that a training step adds at its highest, each side in its own process."""
+    import gatebook  # noqa: F401  # once, before the processes are split off
+
+    cores = {"GRU" if method == "GRU" else "LSTM" for method in methods}
+    tasks = [(shape, core, True) for core in sorted(cores)]
+    tasks += [(shape, method, False) for method in methods]
+    with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        found = pool.starmap(_memory, tasks, chunksize=1)
+    theirs = dict(zip(sorted(cores), found, strict=False))
+    ours = dict(zip(methods, found[len(cores) :], strict=True))
+    return {m: [ours[m], theirs["GRU" if m == "GRU" else "LSTM"]] for m in methods}
+
+
+def _memory(shape: list[int], method: str, torchs: bool) -> float:
     steps, batch, features, hidden = shape
     model = build(method, features, hidden, torchs)
     train(model, torch.zeros(2, 1, features))  # loads the code
     x = torch.randn(steps, batch, features)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is now the present size
     before = _mark("VmHWM")
-    for _ in range(3):
-        train(model, x)
+    train(model, x)
     return (_mark("VmHWM") - before) / 1024
 
 
@@ -202,7 +222,7 @@ def main() -> None:
     """Run the measurement that the arguments name."""
     kind, options, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    kinds = (ratios, loop, memory, start, rate)
+    kinds = (ratios, growth, loop, memories, start, rate)
     found = {f.__name__: f for f in kinds}[kind](**json.loads(options))
     print(json.dumps(found))
 

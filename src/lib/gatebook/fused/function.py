@@ -23,7 +23,21 @@ from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
 from gatebook.scan import Draws, Result, Weights
 
-_POINTERS = ("x", "entry", "base", "p", "r", "panels", "back", "bias", "h0", "c0", "out", "hs", "cs")
+_POINTERS = (
+    "x",
+    "entry",
+    "base",
+    "p",
+    "r",
+    "panels",
+    "back",
+    "bias",
+    "h0",
+    "c0",
+    "out",
+    "hs",
+    "cs",
+)
 _MASKS = ("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c")
 
 

@@ -104,10 +104,12 @@ Z panels_size(Z columns, Z depth) { return padded(columns) * depth; }
 /* Panels of a matrix whose entry (column n, depth k) lies at w[n * wn + k * wk]. */
 void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
   for (Z n = 0; n < columns; n += WIDE)
-    for (Z k = 0; k < depth; k++)
-      for (Z j = 0; j < WIDE; j++)
-        panels[n * depth + k * WIDE + j] =
-            n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+    for (Z k = 0; k < depth; k++) {
+      real *to = panels + n * depth + k * WIDE;
+      if (wn == 1 && columns - n >= WIDE) memcpy(to, w + n + k * wk, WIDE * sizeof(real));
+      else
+        for (Z j = 0; j < WIDE; j++) to[j] = n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+    }
 }
 
 /* c = a * panels, for the rows from first to last. */
@@ -122,21 +124,33 @@ int project(const real *a, const real *panels, real *c, Z columns, Z depth, Z fi
   return 0;
 }
 
+/* Columns of a, tile by tile: rows are read from end to end, as memory likes it. */
+static void pack_left(const real *a, Z lda, real *ap, Z columns, Z depth) {
+  for (Z k = 0; k < depth; k++)
+    for (Z m = 0; m < columns; m += ROWS) {
+      real *to = ap + m * depth + k * ROWS;
+      const real *from = a + k * lda + m;
+      if (columns - m >= ROWS) memcpy(to, from, ROWS * sizeof(real)); /* a known size */
+      else memcpy(to, from, (columns - m) * sizeof(real));
+    }
+}
+
 /* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */
 int outer(const real *a, Z lda, const real *b, Z ldb, real *c, Z ldc, Z N, Z depth,
           Z first, Z last) {
-  const Z deep = 256;
+  const Z deep = 256, wide = 16 * ROWS; /* what of a and b stays in the cache */
   real *bp = malloc(panels_size(N, deep) * sizeof(real));
-  real *ap = malloc(ROWS * deep * sizeof(real));
+  real *ap = malloc(wide * deep * sizeof(real));
   if (!bp || !ap) { free(bp); free(ap); return 1; }
   for (Z k = 0; k < depth; k += deep) {
     Z d = depth - k < deep ? depth - k : deep;
     pack(b + k * ldb, 1, ldb, bp, N, d);
-    for (Z m = first; m < last; m += ROWS) {
-      int rows = (int)(last - m < ROWS ? last - m : ROWS);
-      for (Z i = 0; i < d; i++)
-        for (int r = 0; r < rows; r++) ap[i * ROWS + r] = a[(k + i) * lda + m + r];
-      product(ap, 1, ROWS, bp, c + m * ldc, ldc, rows, N, d);
+    for (Z block = first; block < last; block += wide) {
+      Z end = last - block < wide ? last : block + wide;
+      pack_left(a + k * lda + block, lda, ap, end - block, d);
+      for (Z m = block; m < end; m += ROWS)
+        product(ap + (m - block) * d, 1, ROWS, bp, c + m * ldc, ldc,
+                end - m < ROWS ? end - m : ROWS, N, d);
     }
   }
   free(bp); free(ap);
