@@ -35,8 +35,8 @@ lock: $(READY)  ## install what pyproject.toml adds; write lock and environment.
 	$(BIN)/python tools/lock.py
 	@touch $(READY)
 
-bench: $(READY)  ## time a training step against torch.nn.LSTM
-	$(BIN)/python bench/cells.py
+bench: $(READY)  ## time and memory against torch.nn.LSTM (STORE=--store keeps them)
+	$(BIN)/python bench/speed.py $(STORE)
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build node_modules

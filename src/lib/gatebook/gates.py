@@ -268,6 +268,10 @@ class Silent:
         return pre
 
 
+_PART = 2**16
+"""Numbers of noise that are made at a time; not in the draws, which go on."""
+
+
 @dataclass(frozen=True)
 class Gumbel:
     """G2-LSTM noise: training gates are σ((α + B·(log U - log(1 - U))) / τ).
@@ -301,12 +305,21 @@ class Gumbel:
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
     ) -> Tensor:
         """B·(log(U + eps) - log(1 + eps - U)), of the dtype and device of ``like``."""
-        u = torch.rand(shape, generator=generator, device=like.device, dtype=like.dtype)
+        noise = torch.empty(shape, device=like.device, dtype=like.dtype)
+        # On a CPU a part stays in the cache while all operations pass over it.
+        size = _PART if like.device.type == "cpu" else max(noise.numel(), 1)
+        for u in noise.view(-1).split(size):
+            u.uniform_(generator=generator)
+            self._transform(u)
+        return noise
+
+    def _transform(self, u: Tensor) -> None:
+        """In place: uniform numbers become masked logistic ones."""
         mask = u < self.p
         # Given that u < p, u / p is uniform: one number serves mask and noise.
         u.div_(max(self.p, torch.finfo(u.dtype).tiny)).clamp_(max=1)
         odds = (u + self.eps).div_(u.neg_().add_(1 + self.eps))
-        return odds.log_().mul_(mask)
+        torch.mul(odds.log_(), mask, out=u)
 
     def apply(self, pre: Tensor, noise: Tensor | None, training: bool) -> Tensor:
         """What goes into the sigmoid."""

@@ -23,7 +23,21 @@ from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
 from gatebook.scan import Draws, Result, Weights
 
-_POINTERS = ("p", "r", "panels", "back", "bias", "h0", "c0", "out", "hs", "cs")
+_POINTERS = (
+    "x",
+    "entry",
+    "base",
+    "p",
+    "r",
+    "panels",
+    "back",
+    "bias",
+    "h0",
+    "c0",
+    "out",
+    "hs",
+    "cs",
+)
 _MASKS = ("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c")
 
 
@@ -33,6 +47,9 @@ class _Pass(ctypes.Structure):
     _fields_ = [
         ("T", ctypes.c_size_t),
         ("B", ctypes.c_size_t),
+        ("I", ctypes.c_size_t),
+        ("chunk", ctypes.c_size_t),
+        ("hold", ctypes.c_size_t),
         *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
         ("blind_step", ctypes.c_size_t),
         ("blind_row", ctypes.c_size_t),
@@ -121,16 +138,18 @@ def run(
     )
     made = kernel(core, options, x.dtype)
     noise = None if given.noise is None else given.noise.contiguous()
+    tensors = (x, *weights.all(), h, c)
     setting = _Setting(
         core,
         made,
+        torch.is_grad_enabled()
+        and any(t is not None and t.requires_grad for t in tensors),
         _mask(given.keep_h),
         _mask(given.keep_c),
         _mask(alive),
         noise,
         _mask(given.detached),
     )
-    tensors = (x, *weights.all(), h, c)
     return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
 
 
@@ -144,6 +163,7 @@ class _Setting:
 
     core: Core
     kernel: Kernel
+    differentiable: bool
     keep_h: Tensor | None
     keep_c: Tensor | None
     alive: Tensor | None
@@ -166,13 +186,12 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, setting, x, w_ih, w_hh, b_ih, b_hh, h0, c0):
         work = _Work(setting, x, w_hh, h0, c0)
-        work.project(x, w_ih, b_ih, b_hh)
-        work.forward(w_hh, b_hh)
+        work.forward(x, w_ih, w_hh, b_ih, b_hh)
         ctx.work, ctx.setting, ctx.tied = work, setting, setting.core.tied
         ctx.save_for_backward(x, w_ih, w_hh, b_ih, b_hh, h0, c0, work.hs)
         results = (work.out, *work.last())
         work.forget()
-        if not any(ctx.needs_input_grad):
+        if not setting.differentiable:
             work.release()
         return results
 
@@ -183,8 +202,7 @@ class _Scan(torch.autograd.Function):
         work, ctx.work = ctx.work, None
         if work is None:  # a retained graph: what the first pass used up is made again
             work = _Work(ctx.setting, x, w_hh, h0, c0)
-            work.project(x, w_ih, b_ih, b_hh)
-            work.forward(w_hh, b_hh)
+            work.forward(x, w_ih, w_hh, b_ih, b_hh)
         needs = dict(zip(_INPUTS, ctx.needs_input_grad[1:], strict=True))
         dh, dc = work.backward(w_hh, hs, h0, c0, dout, dh + dc if ctx.tied else dh, dc)
         grads = {
@@ -211,15 +229,22 @@ class _Work:
         self, setting: _Setting, x: Tensor, w_hh: Tensor, h0: Tensor, c0: Tensor
     ):
         self.setting, self.code = setting, setting.kernel.code
-        (self.steps, self.batch, _), self.units = x.shape, h0.shape[-1]
-        self.dtype, rows = x.dtype, self.steps * self.batch
+        (self.steps, self.batch, self.features) = x.shape
+        self.units = h0.shape[-1]
+        self.dtype, self.chunk = x.dtype, max(2, 256 // self.batch)
+        # Without a backward pass only the steps that are at hand are held.
+        self.hold = self.steps
+        if not setting.differentiable:
+            self.hold = min(self.steps, self.chunk)
+        rows = self.hold * self.batch
         self.width, apart = w_hh.shape[0], len(setting.kernel.apart) * self.units
         self.spans = _spans(setting.core, setting.kernel)
         self.p = buffers.take((rows, self.width), x.dtype)
         self.r = buffers.take((rows, apart), x.dtype)
         state = (self.steps, self.batch, self.units)
         tied = setting.core.tied
-        self.cs = buffers.take((0,) if tied else state, x.dtype)
+        held = (self.hold, self.batch, self.units)
+        self.cs = buffers.take((0,) if tied else held, x.dtype)
         self.hs: Tensor | None = x.new_empty(state)
         self.out: Tensor | None = self.hs
         if setting.alive is not None:
@@ -240,31 +265,49 @@ class _Work:
         """Copies of the last states."""
         assert self.hs is not None
         h = self.hs[-1].clone()
-        return h, h.clone() if self.setting.core.tied else self.cs[-1].clone()
+        return h, h.clone() if self.setting.core.tied else self._last_c().clone()
+
+    def _last_c(self) -> Tensor:
+        return self.cs[(self.steps - 1) % self.hold]
 
     # -- forward -----------------------------------------------------------
 
-    def project(
-        self, x: Tensor, w: Tensor, b_ih: Tensor | None, b_hh: Tensor | None
+    def forward(
+        self,
+        x: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None,
+        b_hh: Tensor | None,
     ) -> None:
-        """P = x W' + b; the recurrent bias is added where the sum is kept."""
+        """Run over time; every thread takes some sequences of the batch."""
+        columns, depth = w_ih.shape
+        entry = buffers.take((self._panels_size(columns, depth),), self.dtype)
+        self._pack(w_ih, entry, columns, depth)
+        panels = self._panels(w_hh, back=False)
+        given, kept = self._pass(
+            x=x,
+            entry=entry,
+            base=self._base(b_ih, b_hh),
+            panels=panels,
+            bias=self._apart_bias(b_hh),
+        )
+        self._rows(
+            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
+        )
+        del kept
+        buffers.give(entry)
+        buffers.give(panels)
+
+    def _base(self, b_ih: Tensor | None, b_hh: Tensor | None) -> Tensor | None:
+        """The input's bias, and the recurrent one where the sum is kept."""
         bias = None if b_ih is None else b_ih.detach().clone()
         if b_hh is not None:
             bias = b_hh.new_zeros(self.width) if bias is None else bias
             for own, apart in self.spans:
                 if apart < 0:
                     bias[own] += b_hh.detach()[own]
-        self._product(x.reshape(-1, x.shape[-1]), w, bias, self.p)
-
-    def forward(self, w_hh: Tensor, b_hh: Tensor | None) -> None:
-        """Run over time; every thread takes some sequences of the batch."""
-        panels = self._panels(w_hh, back=False)
-        given, kept = self._pass(panels=panels, bias=self._apart_bias(b_hh))
-        self._rows(
-            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
-        )
-        del kept
-        buffers.give(panels)
+        return bias
 
     # -- backward ----------------------------------------------------------
 
@@ -294,7 +337,7 @@ class _Work:
     def input_gradient(self, x: Tensor, w_ih: Tensor) -> Tensor:
         """The input's gradient, dP W."""
         dx = torch.empty_like(x)
-        self._product(self.p, w_ih.t(), None, dx.view(-1, x.shape[-1]))
+        self._product(self.p, w_ih.t(), dx.view(-1, x.shape[-1]))
         return dx
 
     def weight_gradient(self, x: Tensor) -> Tensor:
@@ -327,11 +370,11 @@ class _Work:
 
     # -- calls -------------------------------------------------------------
 
-    def _product(self, a: Tensor, w: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    def _product(self, a: Tensor, w: Tensor, out: Tensor) -> None:
         columns, depth = w.shape
         panels = buffers.take((self._panels_size(columns, depth),), self.dtype)
         self._pack(w, panels, columns, depth)
-        pointers = [_at(t) for t in (a, panels, bias, out)]
+        pointers = [_at(t) for t in (a, panels, out)]
         self._rows(
             len(a),
             lambda i, j: self.code.project(*pointers, *_sizes(columns, depth, i, j)),
@@ -399,7 +442,8 @@ class _Work:
         numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
         arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
         held = [t for t in arrays.values() if t is not None]
-        made = _Pass(T=self.steps, B=self.batch, **numbers)
+        sizes = {"T": self.steps, "B": self.batch, "I": self.features}
+        made = _Pass(**sizes, chunk=self.chunk, hold=self.hold, **numbers)
         for name, array in arrays.items():
             setattr(made, name, _at(array))
         return ctypes.byref(made), [held, made]

@@ -37,12 +37,7 @@ typedef size_t Z;
 /* One tile of c += a * panel. a has the strides am (rows) and ak (depth). */
 INLINE void tile(int rows, const real *restrict a, Z am, Z ak,
                  const real *restrict panel, real *restrict c, Z ldc, Z depth) {
-  vec s[ROWS][2];
-#pragma GCC unroll 16
-  for (int m = 0; m < rows; m++) {
-    s[m][0] = *(vec *)(c + m * ldc);
-    s[m][1] = *(vec *)(c + m * ldc + LANES);
-  }
+  vec s[ROWS][2] = {{{0}}};
   for (Z k = 0; k < depth; k++) {
     vec p = *(const vec *)(panel + k * WIDE);
     vec q = *(const vec *)(panel + k * WIDE + LANES);
@@ -55,8 +50,8 @@ INLINE void tile(int rows, const real *restrict a, Z am, Z ak,
   }
 #pragma GCC unroll 16
   for (int m = 0; m < rows; m++) {
-    *(vec *)(c + m * ldc) = s[m][0];
-    *(vec *)(c + m * ldc + LANES) = s[m][1];
+    *(vec *)(c + m * ldc) += s[m][0];
+    *(vec *)(c + m * ldc + LANES) += s[m][1];
   }
 }
 
@@ -109,41 +104,53 @@ Z panels_size(Z columns, Z depth) { return padded(columns) * depth; }
 /* Panels of a matrix whose entry (column n, depth k) lies at w[n * wn + k * wk]. */
 void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
   for (Z n = 0; n < columns; n += WIDE)
-    for (Z k = 0; k < depth; k++)
-      for (Z j = 0; j < WIDE; j++)
-        panels[n * depth + k * WIDE + j] =
-            n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+    for (Z k = 0; k < depth; k++) {
+      real *to = panels + n * depth + k * WIDE;
+      if (wn == 1 && columns - n >= WIDE) memcpy(to, w + n + k * wk, WIDE * sizeof(real));
+      else
+        for (Z j = 0; j < WIDE; j++) to[j] = n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+    }
 }
 
-/* c = bias + a * panels, for the rows from first to last. */
-int project(const real *a, const real *panels, const real *bias, real *c, Z columns,
-             Z depth, Z first, Z last) {
+/* c = a * panels, for the rows from first to last. */
+int project(const real *a, const real *panels, real *c, Z columns, Z depth, Z first,
+            Z last) {
   const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
   for (Z m = first; m < last; m += chunk) {
     Z rows = last - m < chunk ? last - m : chunk;
-    for (Z r = m; r < m + rows; r++)
-      if (bias) memcpy(c + r * columns, bias, columns * sizeof(real));
-      else memset(c + r * columns, 0, columns * sizeof(real));
+    memset(c + m * columns, 0, rows * columns * sizeof(real));
     product(a + m * depth, depth, 1, panels, c + m * columns, columns, rows, columns, depth);
   }
   return 0;
 }
 
+/* Columns of a, tile by tile: rows are read from end to end, as memory likes it. */
+static void pack_left(const real *a, Z lda, real *ap, Z columns, Z depth) {
+  for (Z k = 0; k < depth; k++)
+    for (Z m = 0; m < columns; m += ROWS) {
+      real *to = ap + m * depth + k * ROWS;
+      const real *from = a + k * lda + m;
+      if (columns - m >= ROWS) memcpy(to, from, ROWS * sizeof(real)); /* a known size */
+      else memcpy(to, from, (columns - m) * sizeof(real));
+    }
+}
+
 /* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */
 int outer(const real *a, Z lda, const real *b, Z ldb, real *c, Z ldc, Z N, Z depth,
           Z first, Z last) {
-  const Z deep = 256;
+  const Z deep = 256, wide = 16 * ROWS; /* what of a and b stays in the cache */
   real *bp = malloc(panels_size(N, deep) * sizeof(real));
-  real *ap = malloc(ROWS * deep * sizeof(real));
+  real *ap = malloc(wide * deep * sizeof(real));
   if (!bp || !ap) { free(bp); free(ap); return 1; }
   for (Z k = 0; k < depth; k += deep) {
     Z d = depth - k < deep ? depth - k : deep;
     pack(b + k * ldb, 1, ldb, bp, N, d);
-    for (Z m = first; m < last; m += ROWS) {
-      int rows = (int)(last - m < ROWS ? last - m : ROWS);
-      for (Z i = 0; i < d; i++)
-        for (int r = 0; r < rows; r++) ap[i * ROWS + r] = a[(k + i) * lda + m + r];
-      product(ap, 1, ROWS, bp, c + m * ldc, ldc, rows, N, d);
+    for (Z block = first; block < last; block += wide) {
+      Z end = last - block < wide ? last : block + wide;
+      pack_left(a + k * lda + block, lda, ap, end - block, d);
+      for (Z m = block; m < end; m += ROWS)
+        product(ap + (m - block) * d, 1, ROWS, bp, c + m * ldc, ldc,
+                end - m < ROWS ? end - m : ROWS, N, d);
     }
   }
   free(bp); free(ap);
@@ -199,7 +206,12 @@ INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
 /* ---- The recurrence ---------------------------------------------------------- */
 
 typedef struct {
-  Z T, B;
+  Z T, B, I;
+  Z chunk;              /* steps whose input is projected at a time, for the cache */
+  Z hold;               /* steps that p, r and cs hold: T, or chunk with no backward */
+  const real *x;        /* (T, B, I) */
+  const real *entry;    /* input weight, packed */
+  const real *base;     /* (G) the input's bias, or null */
   real *p;              /* (T, B, G) input's share; then the sum; then its gradient */
   real *r;              /* (T, B, A) recurrent share of the blocks kept apart */
   const real *panels;   /* recurrent weight, packed run by run */
@@ -310,6 +322,24 @@ static void unstage(real *x_, const real *n_, const Z *at, const Z *nat, Z H,
 }
 #define SCRATCH (4 * STAGE_COUNT * H)
 
+static void fill_rows(real *c, Z ldc, const real *bias, Z rows, Z columns) {
+  for (Z b = 0; b < rows; b++)
+    if (bias) memcpy(c + b * ldc, bias, columns * sizeof(real));
+    else memset(c + b * ldc, 0, columns * sizeof(real));
+}
+
+/* The input's share of the steps from t0 to t1. A panel serves all of them. */
+static void enter(const Pass *p, Z G, Z t0, Z t1, Z first, Z last) {
+  Z rows = last - first;
+  for (Z t = t0; t < t1; t++)
+    fill_rows(p->p + (t % p->hold * p->B + first) * G, G, p->base, rows, G);
+  for (Z n = 0; n < G; n += WIDE)
+    for (Z t = t0; t < t1; t++)
+      product(p->x + (t * p->B + first) * p->I, p->I, 1, p->entry + n * p->I,
+              p->p + (t % p->hold * p->B + first) * G + n, G, rows,
+              G - n < WIDE ? G - n : WIDE, p->I);
+}
+
 int forward(const Pass *p, Z H, Z first, Z last) {
   Z rows = last - first, B = p->B;
   Z at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
@@ -317,33 +347,33 @@ int forward(const Pass *p, Z H, Z first, Z last) {
   if (!scratch) return 1;
   real *s_ = scratch, *few = s_ + STAGE_COUNT * H, *soft = few + STAGE_COUNT * H;
   for (Z t = 0; t < p->T; t++) {
-    Z row0 = t * B + first;
+    if (t % p->chunk == 0)
+      enter(p, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, first, last);
+    Z row0 = t * B + first, held0 = t % p->hold * B + first;
     const real *hp = t ? p->hs + (row0 - B) * H : p->h0 + first * H;
-    const real *cp = TIED ? hp : t ? p->cs + (row0 - B) * H : p->c0 + first * H;
+    const real *cp = TIED ? hp : t ? p->cs + ((t - 1) % p->hold * B + first) * H : p->c0 + first * H;
     const real *panels = p->panels;
     for (int k = 0; k < RUN_COUNT; k++) {
       Z columns = run_width(k, H);
       if (RUNS[k].apart < 0) {
-        product(hp, H, 1, panels, p->p + row0 * G + at[RUNS[k].block], G, rows, columns, H);
+        product(hp, H, 1, panels, p->p + held0 * G + at[RUNS[k].block], G, rows, columns, H);
       } else {
-        real *r = p->r + row0 * A + RUNS[k].apart * H;
+        real *r = p->r + held0 * A + RUNS[k].apart * H;
         const real *bias = p->bias ? p->bias + RUNS[k].apart * H : 0;
-        for (Z b = 0; b < rows; b++)
-          if (bias) memcpy(r + b * A, bias, columns * sizeof(real));
-          else memset(r + b * A, 0, columns * sizeof(real));
+        fill_rows(r, A, bias, rows, columns);
         product(hp, H, 1, panels, r, A, rows, columns, H);
       }
       panels += panels_size(columns, H);
     }
     for (Z b = 0; b < rows; b++) {
-      Z row = row0 + b;
-      const real *restrict x_ = p->p + row * G, *restrict r_ = p->r + row * A;
+      Z row = row0 + b, held = held0 + b;
+      const real *restrict x_ = p->p + held * G, *restrict r_ = p->r + held * A;
       const real *restrict n_ = p->noise + row * N;
       const real *restrict h_ = hp + b * H, *restrict c_ = cp + b * H;
       const uint8_t *restrict kh_ = p->keep_h + row * H, *restrict kc_ = p->keep_c + row * H;
       const int alive0 = ALIVE ? p->alive[row] : 1;
       real *restrict out_ = p->out + row * H, *restrict hn_ = p->hs + row * H;
-      real *restrict cn_ = p->cs + row * H;
+      real *restrict cn_ = p->cs + held * H;
       stage(x_, n_, at, nat, H, s_, few, soft);
       TOGETHER for (Z j = 0; j < H; j++) {
         /* FILL forward */
