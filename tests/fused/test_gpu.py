@@ -1,0 +1,317 @@
+"""The fused scan of GPUs against the reference loop.
+
+Without a GPU, Triton's interpreter runs the kernels on the CPU.
+"""
+
+import gc
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+from gatebook import GATES, LSTM, fused
+from gatebook.cells import GRUCore, LSTMCore
+from gatebook.fused import gpu
+from gatebook.fused.build import NoCompiler
+from gatebook.fused.trace import Options, Unprintable
+from gatebook.gates import Constant, Full, Gate, HDetach
+from gatebook.random import Streams
+from gatebook.scan import Weights, draw, layer
+
+from tests.fused.test_equal import GRID, RULES, assert_equal, both
+
+CUDA = torch.cuda.is_available()
+DEVICE = "cuda" if CUDA else "cpu"
+if not CUDA:
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
+pytest.importorskip("triton", reason="`pip install triton` tests the GPU's code")
+
+CORES = pytest.mark.parametrize("core", [LSTMCore, GRUCore])
+SIZES = (4, 3, 2, 6)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No arrays from another test."""
+    monkeypatch.setattr(gpu, "loops", gpu._Loops())
+
+
+def check(core, sizes=SIZES, limit=1e-10, **options):
+    assert_equal(both(core, sizes, fused=gpu.run, device=DEVICE, **options), limit)
+
+
+@CORES
+@pytest.mark.parametrize("name", GRID)
+def test_every_gate(name, core):
+    check(core(GRID[name], 6))
+
+
+@CORES
+@pytest.mark.parametrize("name", ["LSTM", "UR and noise", "OM"])
+@pytest.mark.parametrize("rule", RULES[1:])
+def test_every_gradient_rule(name, core, rule):
+    check(core(replace(GRID[name], gradient=rule), 6))
+
+
+@CORES
+@pytest.mark.parametrize("name", ["LSTM", "UR and noise", "OM"])
+def test_zoneout_ended_sequences_and_evaluation(name, core):
+    made = core(replace(GRID[name], gradient=HDetach(0.5)), 6)
+    check(made, zoneout=(0.3, 0.2))
+    check(made, ends=[4, 1, 2])
+    check(made, zoneout=(0.3, 0.2), train=False)
+    check(made, zoneout=(0.5, 0.0), ends=[2, 4, 1])
+
+
+@CORES
+@pytest.mark.parametrize("name", ["UR", "O"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1, 1), (2, 5, 3, 33), (2, 1, 9, 300)])
+def test_odd_sizes(name, core, sizes):
+    check(core(GRID[name], sizes[-1]), sizes)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "UR", "G2", "O"])
+def test_float32_is_as_near_to_float64_as_the_loop_is(name):
+    check(LSTMCore(GRID[name], 32), (20, 3, 5, 32), 2e-5, dtype=torch.float32)
+
+
+@CORES
+@pytest.mark.parametrize("biases", [(False, False), (True, False), (False, True)])
+def test_a_bias_that_is_not_there(core, biases):
+    made = core(GATES["LSTM0"], 3)
+    rows = sum(made.blocks().values())
+
+    def leaf(*shape):
+        return torch.randn(*shape, dtype=torch.float64, device=DEVICE).requires_grad_()
+
+    own = [leaf(rows) if bias else None for bias in biases]
+    x, h = leaf(4, 2, 3), leaf(2, 3)
+    weights = Weights(leaf(rows, 3), leaf(rows, 3), *own)
+    leaves = [x, h, *(w for w in weights.all() if w is not None)]
+    found = [
+        torch.autograd.grad(way(made, x, weights, h, h)[0].square().sum(), leaves)
+        for way in (layer, gpu.run)
+    ]
+    assert_equal(found, 1e-10)
+
+
+def test_large_inputs_saturate_and_a_nan_comes_through():
+    values = torch.tensor([1e4, -1e4, 1e30, torch.nan, 0.0], device=DEVICE)
+    for name in ("UR", "O"):
+        loop, ours = results(LSTM(1, 4, gate=name), values.view(5, 1, 1))
+        torch.testing.assert_close(ours, loop, equal_nan=True)
+        assert ours[3:].isnan().all() and ours[:3].isfinite().all()
+
+
+def results(rnn, x):
+    """Outputs of the loop and of the GPU's scan for a module's weights."""
+    rnn = rnn.to(DEVICE)
+    state = x.new_zeros(x.shape[1], rnn.hidden_size)
+    with torch.no_grad():
+        ways = (layer, gpu.run)
+        return [w(rnn.core, x, rnn._weights("l0"), state, state)[0] for w in ways]
+
+
+# --------------------------------------------------------------------------
+# Arrays that are used again
+# --------------------------------------------------------------------------
+
+
+class Passes:
+    """Passes of one shape, each with new draws and, if asked for, new weights."""
+
+    def __init__(self, gate):
+        self.core = LSTMCore(gate, 5)
+        self.streams = Streams(0)
+        shapes = ((4, 2, 3), (20, 3), (20, 5), (20,), (20,), (2, 5), (2, 5))
+        self.leaves = [
+            torch.randn(*s, dtype=torch.float64, device=DEVICE).requires_grad_()
+            for s in shapes
+        ]
+
+    def change(self):
+        with torch.no_grad():
+            for leaf in self.leaves:
+                leaf.add_(torch.randn_like(leaf))
+
+    def forward(self):
+        """The sum that each way differentiates, the loop's first."""
+        x, *weights = self.leaves
+        draws = draw(self.core, x, (0.2, 0.2), self.streams)
+        for way in (layer, gpu.run):
+            y, h, c = way(
+                self.core, x, Weights(*weights[:4]), *weights[4:], draws=draws
+            )
+            yield y.square().sum() + h.sum() + c.sum()
+
+    def gradients(self, total, **options):
+        return torch.autograd.grad(total, self.leaves, **options)
+
+
+NOISY = replace(GRID["UR and noise"], gradient=HDetach(0.5))
+
+
+def test_new_draws_and_weights_in_the_same_arrays():
+    passes = Passes(NOISY)
+    for _ in range(4):
+        assert_equal([passes.gradients(total) for total in passes.forward()], 1e-10)
+        (loop,) = gpu.loops.free
+        places = {k: v.data_ptr() for k, v in vars(loop).items() if torch.is_tensor(v)}
+        assert places == vars(passes).setdefault("places", places)
+        passes.change()
+
+
+def test_two_passes_at_once_have_arrays_of_their_own():
+    passes = Passes(NOISY)
+    pending = [tuple(passes.forward()) for _ in range(2)]
+    for pair in pending:
+        assert_equal([passes.gradients(total) for total in pair], 1e-10)
+    assert len(gpu.loops.free) == 2
+
+
+def test_a_retained_graph_gives_the_same_gradient_again():
+    passes = Passes(NOISY)
+    _, total = passes.forward()
+    first = passes.gradients(total, retain_graph=True)
+    tuple(passes.forward())  # uses the arrays in between
+    assert all(map(torch.equal, passes.gradients(total), first))
+
+
+def test_arrays_come_back_without_a_backward_pass():
+    passes = Passes(NOISY)
+    with torch.no_grad():
+        tuple(passes.forward())
+    assert len(gpu.loops.free) == 1
+    totals = tuple(passes.forward())
+    assert len(gpu.loops.free) == 0
+    del totals
+    gc.collect()
+    assert len(gpu.loops.free) == 1
+
+
+def test_arrays_that_wait_are_few():
+    passes, pending = Passes(GATES["LSTM"]), []
+    for _ in range(10):
+        pending.append(tuple(passes.forward()))
+    pending.clear()
+    gc.collect()
+    assert len(gpu.loops.free) == gpu.loops.most == 8
+
+
+def test_gradient_rules_share_their_arrays():
+    for rule in (Full(), HDetach(0.5), HDetach(0.1, "example")):
+        tuple(Passes(replace(GATES["LSTM"], gradient=rule)).forward())
+    assert len(gpu.loops.free) == 1
+
+
+class Graph:
+    """In the place of `torch.cuda.CUDAGraph`."""
+
+    def __init__(self):
+        self.replays = 0
+
+    def replay(self):
+        self.replays += 1
+
+
+def test_the_first_run_is_direct_the_second_recorded_and_all_later_replayed(
+    monkeypatch,
+):
+    ran = []
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: nullcontext())
+    work = gpu._Recorded(lambda: ran.append(1), torch.device("cuda"))
+    counts = []
+    for _ in range(4):
+        work()
+        counts.append((len(ran), work.graph.replays if work.graph else 0))
+    assert counts == [(1, 0), (2, 1), (2, 2), (2, 3)]
+
+
+# --------------------------------------------------------------------------
+# Which way is taken
+# --------------------------------------------------------------------------
+
+
+class _Odd(Constant):
+    """A gate with an operation that has no line."""
+
+    def forget(self, pre):
+        return pre.erf() / 2 + 0.5
+
+
+def test_what_cannot_be_printed_or_compiled_is_refused(monkeypatch):
+    with pytest.raises(Unprintable, match="erf"):
+        gpu.kernel(LSTMCore(Gate(_Odd()), 4), Options())
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+    gpu._kernel.cache_clear()
+    with pytest.raises(NoCompiler, match="pip install triton"):
+        gpu.kernel(LSTMCore(GATES["LSTM"], 4), Options())
+    gpu._kernel.cache_clear()
+
+
+def test_a_cpu_does_without():
+    code = "import gatebook, torch, sys; assert 'triton' not in sys.modules; "
+    code += "gatebook.LSTM(2, 3)(torch.zeros(4, 1, 2)); "
+    code += "assert 'gatebook.fused.gpu' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+COMPILE = """
+import triton
+from gatebook.cells import GRUCore, LSTMCore
+from gatebook.fused import gpu
+from gatebook.fused.trace import Options
+from gatebook.gates import GATES
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+kinds = {"BLOCK": "constexpr", "t": "i32", "H": "i32"}
+kinds |= dict.fromkeys(("keep_h_", "keep_c_", "alive_", "sees_h_", "sees_c_"), "*u8")
+options = Options(noise=True, keep_h=True, keep_c=True, alive=True)
+for core, gate, given, real in (
+    (LSTMCore, "G2", options, "*fp32"),
+    (GRUCore, "UR", Options(), "*fp64"),
+    (GRUCore, "OM", Options(training=False, zoneout=(0.0, 0.1)), "*fp32"),
+):
+    made = gpu.kernel(core(GATES[gate], 64), given).module
+    for step in (made.forward, made.backward):
+        signature = {name: kinds.get(name, real) for name in step.arg_names}
+        source = ASTSource(step, signature, constexprs={"BLOCK": 256})
+        found = triton.compile(source, target=GPUTarget("cuda", 90, 32))
+        assert "cubin" in found.asm
+"""
+
+
+def test_the_kernels_compile_for_a_gpu_that_is_not_here(tmp_path):
+    kept = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    kept |= {"TRITON_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", COMPILE]
+    done = subprocess.run(command, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+@pytest.mark.parametrize("name", ["LSTM", "UR and noise", "OM"])
+def test_a_recorded_graph_serves_new_draws_and_weights(name):
+    passes = Passes(replace(GRID[name], gradient=HDetach(0.5)))
+    for _ in range(5):
+        assert_equal([passes.gradients(total) for total in passes.forward()], 1e-10)
+        passes.change()
+    (loop,) = gpu.loops.free
+    assert loop.run_forward.graph is not None
+    assert loop.run_backward.graph is not None
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+def test_a_module_on_a_gpu_takes_it_by_itself():
+    rnn = LSTM(3, 5, num_layers=2, bidirectional=True, gate="UR", device="cuda")
+    x = torch.randn(4, 2, 3, device="cuda")
+    assert fused.applies(rnn.core, x, rnn._weights("l0"))
+    for _ in range(4):
+        y, _ = rnn(x)
+        with fused.reference():
+            torch.testing.assert_close(y, rnn(x)[0], atol=1e-5, rtol=1e-4)
