@@ -6,21 +6,23 @@ graph, which later runs replay. What is random enters through tensors, so one gr
 serves all draws.
 
 In the kernel's arrays every block has H columns. A master gate's values are repeated,
-and a block kept apart is two blocks: one that the input feeds, one that h feeds.
+and a block kept apart is two blocks: one that the input feeds, one that h feeds. Each
+array begins with an axis of K models, which run side by side.
 """
 
+import contextlib
 import functools
 import hashlib
 import importlib.util
 import os
 import tempfile
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
+from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -98,6 +100,7 @@ def source(core: Core, step: Step, options: Options) -> str:
     return text.replace("real_(", "(")
 
 
+@functools.cache
 def _module(text: str) -> ModuleType:
     """Import ``text`` from the cache folder; Triton reads its source from a file."""
     name = f"step_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
@@ -122,7 +125,7 @@ def _reads(core: Core, step: Step, options: Options) -> list[str]:
         lines.append(_load(f"rec{k}", f"x_ + {place} * H"))
     if options.noise:
         lines += [_load(f"noise{k}", f"n_ + {k} * H") for k in range(len(noisy))]
-    lines += [_load("h0", "hs_ + at"), _load("c0", "cs_ + at"), "read0 = c0"]
+    lines += [_load("h0", "hs_ + before"), _load("c0", "cs_ + before"), "read0 = c0"]
     for name in ("keep_h", "keep_c"):
         if getattr(options, name):
             lines.append(_load(f"{name}0", f"{name}_ + at") + " != 0")
@@ -183,6 +186,7 @@ class _Shape:
 
     core: Core
     options: Options
+    models: int
     steps: int
     batch: int
     dtype: torch.dtype
@@ -193,38 +197,33 @@ class _Shape:
 class _Loop:
     """The arrays of one pass and its two loops over time.
 
-    ``p`` (T, B, G, H) holds the pre-activations, and after the backward loop their
-    gradient; ``hs`` and ``cs`` (T + 1, B, H) the states from the first on.
+    ``p`` (K, T, B, W) holds the pre-activations, and after the backward loop their
+    gradient; ``hs`` and ``cs`` (K, T + 1, B, H) the states from the first on.
     """
 
     def __init__(self, shape: _Shape):
         self.shape, self.kernel = shape, kernel(shape.core, shape.options)
-        self.steps, self.batch = shape.steps, shape.batch
-        o, self.units = shape.options, shape.core.hidden_size
-        state, n = (self.batch, self.units), len(noise_blocks(shape.core))
-        real, byte = shape.dtype, torch.uint8
-
-        def make(dtype: torch.dtype, *sizes: int, when: bool = True) -> Tensor:
-            sizes = sizes if when else (0,)
-            return torch.empty(sizes, dtype=dtype, device=shape.device)
-
-        width = self.kernel.blocks * self.units
-        self.p = make(real, self.steps, self.batch, width)
-        self.w = make(real, width, self.units)
-        self.hs = make(real, self.steps + 1, *state)
-        tied = shape.core.tied
-        self.cs = self.hs if tied else make(real, self.steps + 1, *state)
-        self.out = make(real, self.steps, *state) if o.alive else self.hs[1:]
-        self.noise = make(real, self.steps, self.batch, n * self.units, when=o.noise)
-        self.keep_h = make(byte, self.steps, *state, when=o.keep_h)
-        self.keep_c = make(byte, self.steps, *state, when=o.keep_c)
-        self.alive = make(byte, self.steps, self.batch, when=o.alive)
-        self.sees_h = make(byte, self.steps + 1, self.batch)
-        self.sees_c = make(byte, self.steps + 1, self.batch)
-        self.dout = make(real, self.steps, *state)
-        self.dh, self.dc, self.through = (make(real, *state) for _ in range(3))
+        k, t, b, h = shape.models, shape.steps, shape.batch, shape.core.hidden_size
+        o, tied, width = shape.options, shape.core.tied, self.kernel.blocks * h
+        make, masks = self._array, {"dtype": torch.uint8}
+        self.p, self.w = make(k, t, b, width), make(k, width, h)
+        self.hs = make(k, t + 1, b, h)
+        self.cs = self.hs if tied else make(k, t + 1, b, h)
+        self.out = make(k, t, b, h) if o.alive else self.hs[:, 1:]
+        n = len(noise_blocks(shape.core)) if o.noise else 0
+        self.noise = make(k, t, b, n * h)
+        self.keep_h = make(k, t * o.keep_h, b, h, **masks)
+        self.keep_c = make(k, t * o.keep_c, b, h, **masks)
+        self.alive = make(k, t * o.alive, b, **masks)
+        self.sees_h, self.sees_c = (make(k, t + 1, b, **masks) for _ in range(2))
+        self.dout = make(k, t, b, h)
+        self.dh, self.dc, self.through = (make(k, b, h) for _ in range(3))
         self.run_forward = _Recorded(self._forward, shape.device)
         self.run_backward = _Recorded(self._backward, shape.device)
+
+    def _array(self, *sizes: int, dtype: torch.dtype | None = None) -> Tensor:
+        kind = dtype or self.shape.dtype
+        return torch.empty(sizes, dtype=kind, device=self.shape.device)
 
     def load(
         self,
@@ -237,64 +236,61 @@ class _Loop:
         c0: Tensor,
     ) -> None:
         """Fill the arrays for the forward loop; P = x W' + b."""
-        rows, p = x.reshape(-1, x.shape[-1]), self._rows(self.p)
+        x, p, w = x.flatten(1, 2), self.p.flatten(1, 2), w_ih.transpose(1, 2)
         if bias is None:
-            torch.mm(rows, w_ih.t(), out=p)
+            torch.bmm(x, w, out=p)
         else:
-            torch.addmm(bias, rows, w_ih.t(), out=p)
+            torch.baddbmm(bias[:, None], x, w, out=p)
         self.w.copy_(w_hh)
-        self.cs[0].copy_(c0)
-        self.hs[0].copy_(h0)  # last, since a GRU's two states are one
+        self.cs[:, 0].copy_(c0)
+        self.hs[:, 0].copy_(h0)  # last, since a GRU's two states are one
         for name, value in given.items():
             if value is not None:
-                getattr(self, name)[: self.steps].copy_(value)
+                array = getattr(self, name)[:, : self.shape.steps]
+                array.copy_(value, non_blocking=True)
             elif name in ("sees_h", "sees_c"):
                 getattr(self, name).fill_(1)
 
-    @staticmethod
-    def _rows(array: Tensor) -> Tensor:
-        return array.view(-1, array.shape[-1])
-
-    def _grid(self) -> tuple[tuple[int, int], int]:
-        """Programs, and units of each."""
-        block = 1 << (self.units - 1).bit_length()
+    def _launch(self, step: Any, *arrays: Tensor) -> Callable[[int], None]:
+        """The kernel ``step`` on these arrays, to be called with the time."""
+        s, units = self.shape, self.shape.core.hidden_size
+        block = 1 << (units - 1).bit_length()
         block = block if self.kernel.whole_rows else min(block, 256)
-        return (self.batch, -(-self.units // block)), block
+        grid = s.models * s.batch, -(-units // block)
+        sizes, warps = (s.steps, s.batch, units), max(4, min(16, block // 128))
+        return lambda t: step[grid](*arrays, t, *sizes, BLOCK=block, num_warps=warps)
 
     def _forward(self) -> None:
-        grid, block = self._grid()
-        step = self.kernel.module.forward[grid]
-        w = self.w.t()
-        for t in range(self.steps):
-            self.p[t].addmm_(self.hs[t], w)
-            arrays = (self.p, self.hs, self.cs, self.out, *self._given())
-            step(*arrays, t, self.units, BLOCK=block)
-
-    def _given(self) -> tuple[Tensor, ...]:
-        return self.noise, self.keep_h, self.keep_c, self.alive
+        masks = self.noise, self.keep_h, self.keep_c, self.alive
+        states = self.p, self.hs, self.cs, self.out
+        step = self._launch(self.kernel.module.forward, *states, *masks)
+        w = self.w.transpose(1, 2)
+        for t in range(self.shape.steps):
+            self.p[:, t].baddbmm_(self.hs[:, t], w)
+            step(t)
 
     def _backward(self) -> None:
-        grid, block = self._grid()
-        step = self.kernel.module.backward[grid]
-        grads = (self.dout, self.dh, self.dc, self.through)
+        masks = self.noise, self.keep_h, self.keep_c, self.alive
+        arrays = self.p, self.hs, self.cs, *masks, self.sees_h, self.sees_c
+        grads = self.dout, self.dh, self.dc, self.through
+        step = self._launch(self.kernel.module.backward, *arrays, *grads)
         self.through.zero_()
-        for t in reversed(range(self.steps)):
-            states = (self.p, self.hs, self.cs, *self._given())
-            masks = (self.sees_h, self.sees_c)
-            step(*states, *masks, *grads, t, self.units, BLOCK=block)
-            torch.mm(self.p[t], self.w, out=self.through)
+        for t in reversed(range(self.shape.steps)):
+            step(t)
+            torch.bmm(self.p[:, t], self.w, out=self.through)
 
     def gradients(
         self, x: Tensor, w_ih: Tensor
     ) -> dict[str, Callable[[], Tensor | None]]:
         """Each input's gradient after the backward loop, made when asked for."""
-        dp, rows = self._rows(self.p), x.reshape(-1, x.shape[-1])
-        seen = self.sees_h[0, :, None] != 0
+        dp = self.p.flatten(1, 2)
+        of_weight = dp.transpose(1, 2)
+        seen = self.sees_h[:, 0, :, None] != 0
         return {
-            "x": lambda: (dp @ w_ih).view_as(x),
-            "w_ih": lambda: dp.t() @ rows,
-            "w_hh": lambda: dp.t() @ self._rows(self.hs[:-1]),
-            "bias": lambda: dp.sum(0),
+            "x": lambda: torch.bmm(dp, w_ih).view(x.shape),
+            "w_ih": lambda: torch.bmm(of_weight, x.flatten(1, 2)),
+            "w_hh": lambda: torch.bmm(of_weight, self.hs[:, :-1].flatten(1, 2)),
+            "bias": lambda: dp.sum(1),
             "h0": lambda: self.dh + torch.where(seen, self.through, 0),
             "c0": lambda: None if self.shape.core.tied else self.dc.clone(),
         }
@@ -324,38 +320,42 @@ class _Recorded:
 
 
 class _Loops:
-    """Loops that wait to be used again, the ones used longest ago dropped first."""
+    """Loops that wait to be used again, the ones used longest ago dropped first.
+
+    A collected lease may give its loop back at any moment, so there is no lock;
+    appending to a list and removing from it are single operations.
+    """
 
     def __init__(self, most: int = 8):
-        self.most, self.lock = most, threading.Lock()
+        self.most = most
         self.free: list[_Loop] = []
 
     def take(self, shape: _Shape) -> "_Lease":
         """A loop of this shape with any content."""
-        with self.lock:
-            for k in reversed(range(len(self.free))):
-                if self.free[k].shape == shape:
-                    return _Lease(self.free.pop(k), self)
+        for loop in reversed(tuple(self.free)):
+            if loop.shape == shape:
+                with contextlib.suppress(ValueError):  # another thread was faster
+                    self.free.remove(loop)
+                    return _Lease(loop, self)
         return _Lease(_Loop(shape), self)
 
     def give(self, loop: _Loop) -> None:
         """Keep a loop for later."""
-        with self.lock:
-            self.free = [*self.free, loop][-self.most :]
+        self.free.append(loop)
+        if len(self.free) > self.most:
+            self.free.pop(0)
 
 
 class _Lease:
     """A loop in use, until it is released or nothing refers to the lease."""
 
     def __init__(self, loop: _Loop, owner: _Loops):
-        self.loop, self.owner = loop, owner
-        self.lock, self.held = threading.Lock(), True
+        self.loop, self.owner, self.held = loop, owner, True
 
     def release(self) -> None:
         """Give the loop back, once."""
-        with self.lock:
-            held, self.held = self.held, False
-        if held:
+        if self.held:
+            self.held = False
             self.owner.give(self.loop)
 
     __del__ = release
@@ -367,6 +367,46 @@ loops = _Loops()
 # --------------------------------------------------------------------------
 # The operation
 # --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The arguments of `run` for one of several models."""
+
+    core: Core
+    x: Float[Tensor, "T B I"]
+    weights: Weights
+    h: Float[Tensor, "B H"]
+    c: Float[Tensor, "B H"]
+    draws: Draws | None = None
+    alive: Bool[Tensor, "T B"] | None = None
+    zoneout: tuple[float, float] = (0.0, 0.0)
+
+    def options(self) -> Options:
+        """What the step has to read."""
+        return options_of(self.draws, self.alive, self.zoneout)
+
+    def plain(self) -> Core:
+        """The core but for its gradient rule, which the draws carry out."""
+        return with_gate(self.core, replace(self.core.gate, gradient=Full()))
+
+    def arrays(self) -> dict[str, Tensor | None]:
+        """What has no gradient, as the arrays of `_Loop` take it."""
+        draws = self.draws or Draws()
+        noise, seen = draws.noise, None
+        if noise is not None:
+            noise = spread(noise, list(noise_blocks(self.core).values()), -1)
+        if draws.detached is not None:
+            seen = ~draws.detached.view(len(draws.detached), -1)
+        of_c = isinstance(self.core.gate.gradient, CDetach)
+        return {
+            "noise": noise,
+            "keep_h": draws.keep_h,
+            "keep_c": draws.keep_c,
+            "alive": self.alive,
+            "sees_h": None if of_c else seen,
+            "sees_c": seen if of_c else None,
+        }
 
 
 def run(
@@ -384,34 +424,59 @@ def run(
 
     Runs on a CPU too where ``TRITON_INTERPRET=1`` was set before Triton was imported.
     """
-    options = options_of(draws, alive, zoneout)
+    return run_many([Pass(core, x, weights, h, c, draws, alive, zoneout)])[0]
+
+
+def run_many(passes: Sequence[Pass]) -> list[Result]:
+    """Several models at once, each as `run` would: one product and one kernel a step.
+
+    All passes have the same shapes and options, and gates that differ at most in
+    their gradient rule and in how they are initialised, so that one kernel is theirs.
+
+    Raises:
+        ValueError: if two of them need different kernels.
+    """
+    one = passes[0]
+    core, options, x = one.plain(), one.options(), one.x
+    made = kernel(core, options)
+    for other in passes[1:]:
+        if other.options() != options or kernel(other.core, options) != made:
+            raise ValueError(
+                f"gates are {one.core.gate} and {other.core.gate}, with "
+                f"{options} and {other.options()}; allowed: models with the same step"
+            )
     cuda = x.device.type == "cuda"
     stream = torch.cuda.current_stream(x.device).cuda_stream if cuda else 0
     steps, batch, _ = x.shape
-    plain = with_gate(core, replace(core.gate, gradient=Full()))
-    shape = _Shape(plain, options, steps, batch, x.dtype, x.device, stream)
-    w_ih, w_hh, bias = widen(core, kernel(core, options).apart, weights)
+    k = len(passes)
+    shape = _Shape(core, options, k, steps, batch, x.dtype, x.device, stream)
+    weights = zip(*(widen(p.core, made.apart, p.weights) for p in passes), strict=True)
+    states = ([p.h for p in passes], [p.c for p in passes])
     with torch.cuda.device_of(x):
-        arrays = _arrays(core, draws or Draws(), alive)
-        return _Scan.apply(shape, arrays, x, w_ih, w_hh, bias, h, c)
+        arrays = _stack_arrays(passes)
+        tensors = (_stack(each) for each in ([p.x for p in passes], *weights, *states))
+        results = _Scan.apply(shape, arrays, *tensors)
+        return list(zip(*results, strict=True))
 
 
-def _arrays(core: Core, draws: Draws, alive: Tensor | None) -> dict[str, Tensor | None]:
-    """What a pass needs that has no gradient, as the arrays of `_Loop` take it."""
-    noise, seen = draws.noise, None
-    if noise is not None:
-        noise = spread(noise, list(noise_blocks(core).values()), -1)
-    if draws.detached is not None:
-        seen = ~draws.detached.view(len(draws.detached), -1)
-    of_c = isinstance(core.gate.gradient, CDetach)
-    return {
-        "noise": noise,
-        "keep_h": draws.keep_h,
-        "keep_c": draws.keep_c,
-        "alive": alive,
-        "sees_h": None if of_c else seen,
-        "sees_c": seen if of_c else None,
-    }
+def _stack(tensors: Sequence[Any]) -> Any:
+    """With an axis of models; nothing is copied for one."""
+    if tensors[0] is None:
+        return None
+    return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
+
+
+def _stack_arrays(passes: Sequence[Pass]) -> dict[str, Tensor | None]:
+    """The arrays of all passes; without a mask of its own, a model sees everything."""
+    each = [p.arrays() for p in passes]
+    for name in ("sees_h", "sees_c"):
+        if any(a[name] is not None for a in each):
+            for a, p in zip(each, passes, strict=True):
+                seen = a[name]
+                if seen is None:
+                    seen = torch.ones(1, 1, dtype=torch.bool)
+                a[name] = seen.to(p.x.device).expand(p.x.shape[:2])
+    return {name: _stack([a[name] for a in each]) for name in each[0]}
 
 
 def spread(array: Tensor, sizes: list[int], axis: int) -> Tensor:
@@ -463,7 +528,8 @@ class _Scan(torch.autograd.Function):
         loop.run_forward()
         ctx.lease, ctx.shape, ctx.given = lease, shape, given
         ctx.save_for_backward(*tensors)
-        results = tuple(a.clone() for a in (loop.out, loop.hs[-1], loop.cs[-1]))
+        views = loop.out, loop.hs[:, -1], loop.cs[:, -1]
+        results = tuple(v.clone(memory_format=torch.contiguous_format) for v in views)
         if not any(ctx.needs_input_grad):
             lease.release()
         return results
