@@ -194,12 +194,12 @@ def test_arrays_come_back_without_a_backward_pass():
 
 
 def test_arrays_that_wait_are_few():
-    passes, pending = Passes(GATES["LSTM"]), []
-    for _ in range(10):
-        pending.append(tuple(passes.forward()))
+    gpu.loops.most = 2
+    passes = Passes(GATES["LSTM"])
+    pending = [tuple(passes.forward()) for _ in range(4)]
     pending.clear()
     gc.collect()
-    assert len(gpu.loops.free) == gpu.loops.most == 8
+    assert len(gpu.loops.free) == 2
 
 
 def test_gradient_rules_share_their_arrays():
@@ -265,21 +265,18 @@ def alone(way, one):
 
 @CORES
 def test_many_models_at_once_are_equal_to_one_after_the_other(core):
-    rules = (HDetach(0.5), CDetach(0.5, "example"), Full(), HDetach(0.3, "example"))
-    names = ("LSTM", "C", "U", "LSTM0")
+    rules = (HDetach(0.5), CDetach(0.5, "example"), Full())
+    names = ("LSTM", "U", "LSTM0")  # one step, but for how they are initialised
     gates = [replace(GATES[n], gradient=r) for n, r in zip(names, rules, strict=True)]
     passes = models(core, gates)
-    leaves = [[p.x, *p.weights.all(), p.h, p.c] for p in passes]
-    together = gpu.run_many(passes)
-    for way in (layer, gpu.run):
-        for p, own, many in zip(passes, leaves, together, strict=True):
-            found = []
-            for results in (alone(way, p), many):
-                total = sum(r.square().sum() for r in results)
-                options = {"retain_graph": True, "allow_unused": True}
-                grads = torch.autograd.grad(total, own, **options)
-                found.append([*results, *(g for g in grads if g is not None)])
-            assert_equal(found, 1e-10)
+    for one, many in zip(passes, gpu.run_many(passes), strict=True):
+        leaves = [one.x, *one.weights.all(), one.h, one.c][: 6 if core.tied else 7]
+        found = []
+        for results in (alone(layer, one), many):
+            total = sum(r.square().sum() for r in results)
+            grads = torch.autograd.grad(total, leaves, retain_graph=True)
+            found.append([*results, *grads])
+        assert_equal(found, 1e-10)
 
 
 def test_one_backward_pass_serves_all_models():
@@ -344,11 +341,8 @@ kinds |= dict.fromkeys(("keep_h_", "keep_c_", "alive_", "sees_h_", "sees_c_"), "
 everything = Options(noise=True, keep_h=True, keep_c=True, alive=True)
 evaluation = Options(training=False, zoneout=(0.0, 0.1))
 for core, gate, given, real in (
-    (LSTMCore, "G2", everything, "*fp32"),
     (LSTMCore, "G2", everything, "*fp64"),
-    (GRUCore, "UR", Options(), "*fp64"),
     (GRUCore, "OM", evaluation, "*fp32"),
-    (GRUCore, "OM", evaluation, "*fp64"),
 ):
     made = gpu.kernel(core(GATES[gate], 64), given).module
     for step in (made.forward, made.backward):
