@@ -3,10 +3,10 @@
 Without a GPU, Triton's interpreter runs the kernels on the CPU.
 """
 
-import gc
 import os
 import subprocess
 import sys
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -189,7 +189,6 @@ def test_arrays_come_back_without_a_backward_pass():
     totals = tuple(passes.forward())
     assert len(gpu.loops.free) == 0
     del totals
-    gc.collect()
     assert len(gpu.loops.free) == 1
 
 
@@ -197,9 +196,18 @@ def test_arrays_that_wait_are_few():
     gpu.loops.most = 2
     passes = Passes(GATES["LSTM"])
     pending = [tuple(passes.forward()) for _ in range(4)]
-    pending.clear()
-    gc.collect()
+    held = [weakref.ref(loop) for loop in collected(pending)]
     assert len(gpu.loops.free) == 2
+    assert [loop() is None for loop in held] == [True, True, False, False]
+
+
+def collected(pending):
+    """The loops of passes that are dropped here, in the order in which they come."""
+    seen = []
+    while pending:
+        pending.pop(0)
+        seen.append(gpu.loops.free[-1])
+    return seen
 
 
 def test_gradient_rules_share_their_arrays():
@@ -224,10 +232,10 @@ def test_the_first_run_is_direct_the_second_recorded_and_all_later_replayed(
     ran = []
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: nullcontext())
-    work = gpu._Recorded(lambda: ran.append(1), torch.device("cuda"))
+    work = gpu._Recorded()
     counts = []
     for _ in range(4):
-        work()
+        work.run(lambda: ran.append(1), torch.device("cuda"))
         counts.append((len(ran), work.graph.replays if work.graph else 0))
     assert counts == [(1, 0), (2, 1), (2, 2), (2, 3)]
 
@@ -372,8 +380,7 @@ def test_a_recorded_graph_serves_new_draws_and_weights(name):
         assert_equal([passes.gradients(total) for total in passes.forward()], 1e-10)
         passes.change()
     (loop,) = gpu.loops.free
-    assert loop.run_forward.graph is not None
-    assert loop.run_backward.graph is not None
+    assert all(recorded.graph is not None for recorded in loop.recorded.values())
 
 
 @pytest.mark.skipif(not CUDA, reason="needs a GPU")

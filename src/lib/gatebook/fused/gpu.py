@@ -218,8 +218,7 @@ class _Loop:
         self.sees_h, self.sees_c = (make(k, t + 1, b, **masks) for _ in range(2))
         self.dout = make(k, t, b, h)
         self.dh, self.dc, self.through = (make(k, b, h) for _ in range(3))
-        self.run_forward = _Recorded(self._forward, shape.device)
-        self.run_backward = _Recorded(self._backward, shape.device)
+        self.recorded = {name: _Recorded() for name in ("forward", "backward")}
 
     def _array(self, *sizes: int, dtype: torch.dtype | None = None) -> Tensor:
         kind = dtype or self.shape.dtype
@@ -250,6 +249,14 @@ class _Loop:
                 array.copy_(value, non_blocking=True)
             elif name in ("sees_h", "sees_c"):
                 getattr(self, name).fill_(1)
+
+    def run_forward(self) -> None:
+        """States and outputs of all steps."""
+        self.recorded["forward"].run(self._forward, self.shape.device)
+
+    def run_backward(self) -> None:
+        """Gradients of all steps; ``dout``, ``dh`` and ``dc`` hold those that come."""
+        self.recorded["backward"].run(self._backward, self.shape.device)
 
     def _launch(self, step: Any, *arrays: Tensor) -> Callable[[int], None]:
         """The kernel ``step`` on these arrays, to be called with the time."""
@@ -299,23 +306,25 @@ class _Loop:
 class _Recorded:
     """Work on fixed arrays: the second run records it, and later ones replay it.
 
-    The first run compiles the kernels, which is not allowed while recording.
+    The first run compiles the kernels, which is not allowed while recording. The work
+    is not kept: a loop that refers to itself would hold its memory for too long.
     """
 
-    def __init__(self, work: Callable[[], None], device: torch.device):
-        self.work, self.device, self.ran = work, device, False
+    def __init__(self) -> None:
+        self.ran = False
         self.graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self) -> None:
-        if self.graph is None and (self.device.type != "cuda" or not self.ran):
-            self.work()
+    def run(self, work: Callable[[], None], device: torch.device) -> None:
+        """Do the work, which must be the same each time."""
+        if device.type != "cuda" or not self.ran:
+            work()
             self.ran = True
             return
         if self.graph is None:
             self.graph = torch.cuda.CUDAGraph()
             # Other threads, such as a data loader's, may go on meanwhile.
             with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
-                self.work()
+                work()
         self.graph.replay()
 
 
