@@ -21,7 +21,7 @@ from gatebook.gates import CDetach, Constant, Full, Gate, HDetach
 from gatebook.random import Streams
 from gatebook.scan import Weights, draw, layer
 
-from tests.fused.test_equal import GRID, RULES, assert_equal, both
+from .test_equal import GRID, RULES, assert_equal, both
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
@@ -316,12 +316,23 @@ class _Odd(Constant):
         return pre.erf() / 2 + 0.5
 
 
-def test_what_cannot_be_printed_or_compiled_is_refused(monkeypatch):
+def test_what_cannot_be_printed_is_refused():
     with pytest.raises(Unprintable, match="erf"):
         gpu.kernel(LSTMCore(Gate(_Odd()), 4), Options())
-    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "word"),
+    [
+        (gpu.importlib.util, "find_spec", "pip install triton"),
+        (gpu.shutil, "which", "install gcc or clang"),
+    ],
+)
+def test_what_is_missing_is_named(monkeypatch, place, name, word):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setattr(place, name, lambda _: None)
     gpu._kernel.cache_clear()
-    with pytest.raises(NoCompiler, match="pip install triton"):
+    with pytest.raises(NoCompiler, match=word):
         gpu.kernel(LSTMCore(GATES["LSTM"], 4), Options())
     gpu._kernel.cache_clear()
 

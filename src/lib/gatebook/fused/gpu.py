@@ -15,6 +15,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -53,7 +54,7 @@ def kernel(core: Core, options: Options) -> Kernel:
 
     Raises:
         Unprintable: if the gate is not pointwise.
-        NoCompiler: if Triton is missing.
+        NoCompiler: if Triton is missing, or what it needs.
     """
     made = _kernel(like(core), options)
     if isinstance(made, Exception):
@@ -66,6 +67,8 @@ def _kernel(core: Core, options: Options) -> Kernel | Unprintable | NoCompiler:
     """The kernel, or why there is none: what failed once is not tried again."""
     if importlib.util.find_spec("triton") is None:
         return NoCompiler("no Triton; `pip install triton`")
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return NoCompiler("no C compiler, which Triton needs; install gcc or clang")
     try:
         step = trace(core, options)
     except Unprintable as error:
@@ -321,10 +324,11 @@ class _Recorded:
             self.ran = True
             return
         if self.graph is None:
-            self.graph = torch.cuda.CUDAGraph()
+            graph = torch.cuda.CUDAGraph()
             # Other threads, such as a data loader's, may go on meanwhile.
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 work()
+            self.graph = graph
         self.graph.replay()
 
 
@@ -465,7 +469,7 @@ def run_many(passes: Sequence[Pass]) -> list[Result]:
         arrays = _stack_arrays(passes)
         tensors = (_stack(each) for each in ([p.x for p in passes], *weights, *states))
         results = _Scan.apply(shape, arrays, *tensors)
-        return list(zip(*results, strict=True))
+        return list(zip(*map(_unstack, results), strict=True))
 
 
 def _stack(tensors: Sequence[Any]) -> Any:
@@ -473,6 +477,11 @@ def _stack(tensors: Sequence[Any]) -> Any:
     if tensors[0] is None:
         return None
     return tensors[0][None] if len(tensors) == 1 else torch.stack(list(tensors))
+
+
+def _unstack(stacked: Tensor) -> Sequence[Tensor]:
+    """One a model; as for `_stack`, one model's gradient is not copied."""
+    return [stacked.squeeze(0)] if len(stacked) == 1 else stacked.unbind()
 
 
 def _stack_arrays(passes: Sequence[Pass]) -> dict[str, Tensor | None]:
@@ -484,7 +493,9 @@ def _stack_arrays(passes: Sequence[Pass]) -> dict[str, Tensor | None]:
                 seen = a[name]
                 if seen is None:
                     seen = torch.ones(1, 1, dtype=torch.bool)
-                a[name] = seen.to(p.x.device).expand(p.x.shape[:2])
+                # Waiting for the copy would mean waiting for all work before it.
+                seen = seen.to(p.x.device, non_blocking=True)
+                a[name] = seen.expand(p.x.shape[:2])
     return {name: _stack([a[name] for a in each]) for name in each[0]}
 
 
