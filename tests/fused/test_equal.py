@@ -46,13 +46,22 @@ RULES = (
 )
 
 
-def both(core, sizes, dtype=torch.float64, zoneout=(0.0, 0.0), ends=None, train=True):
+def both(
+    core,
+    sizes,
+    dtype=torch.float64,
+    zoneout=(0.0, 0.0),
+    ends=None,
+    train=True,
+    fused=run,
+    device="cpu",
+):
     """Outputs, last states and gradients of the loop and of the fused scan."""
     steps, batch, features, units = sizes
     rows = sum(core.blocks().values())
 
     def leaf(*shape):
-        return (torch.randn(*shape, dtype=dtype) * 0.4).requires_grad_()
+        return (torch.randn(*shape, dtype=dtype, device=device) * 0.4).requires_grad_()
 
     x, h, c = leaf(steps, batch, features), leaf(batch, units), leaf(batch, units)
     weights = Weights(leaf(rows, features), leaf(rows, units), leaf(rows), leaf(rows))
@@ -60,6 +69,7 @@ def both(core, sizes, dtype=torch.float64, zoneout=(0.0, 0.0), ends=None, train=
     alive = None
     if ends is not None:
         alive = torch.arange(steps)[:, None] < torch.tensor(ends)[None]
+        alive = alive.to(device)
     options = {
         "draws": draw(core, x, zoneout, Streams(0)) if train else None,
         "alive": alive,
@@ -68,8 +78,9 @@ def both(core, sizes, dtype=torch.float64, zoneout=(0.0, 0.0), ends=None, train=
     leaves = [x, *weights.all(), h] + ([] if core.tied else [c])
     seeds = [torch.randn(steps, batch, units, dtype=dtype)]
     seeds += [torch.randn(batch, units, dtype=dtype) for _ in range(2)]
+    seeds = [seed.to(device) for seed in seeds]
     found = []
-    for way in (layer, run):
+    for way in (layer, fused):
         results = way(core, x, weights, h, c, **options)
         total = sum((a * s).sum() for a, s in zip(results, seeds, strict=True))
         grads = torch.autograd.grad(

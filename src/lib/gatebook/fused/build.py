@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from gatebook.cells import Core, noise_blocks
-from gatebook.fused.trace import UNITS, Options, Step, Unprintable, trace
+from gatebook.fused.trace import UNITS, Options, Program, Step, Unprintable, trace
 from gatebook.gates import Full, Master
 
 HERE = Path(__file__).parent
@@ -85,12 +85,17 @@ def kernel(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
         Unprintable: if the gate is not pointwise.
         NoCompiler: if it cannot be compiled here.
     """
-    gate = replace(core.gate, gradient=Full())
-    few = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
-    made = _kernel(replace(core, gate=gate, hidden_size=UNITS * few), options, dtype)
+    made = _kernel(like(core), options, dtype)
     if isinstance(made, Exception):
         raise made
     return made
+
+
+def like(core: Core) -> Core:
+    """The small core that stands for all with the same step."""
+    gate = replace(core.gate, gradient=Full())
+    few = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
+    return replace(core, gate=gate, hidden_size=UNITS * few)
 
 
 @functools.cache
@@ -165,22 +170,26 @@ def source(core: Core, step: Step, options: Options, dtype: torch.dtype) -> str:
         "settings": _settings(core, step, options, dtype),
         "forward": [
             *_reads(step, options, core),
-            *step.forward.lines,
+            *_c(step.forward),
             *_stores(step, options),
         ],
         "backward": [
             *_reads(step, options, core),
             "const real dout = dout_[j], dh = dh_[j];",
             "const real dc = dc_[j];" if not core.tied else "",
-            *step.backward.lines,
+            *_c(step.backward),
             *_gradients(core, step),
         ],
-        "entry": [*step.entry.lines, f"real y = {step.entry.results[0][0]};"],
-        "leave": [*step.leave.lines, f"real d = {step.leave.results[0][0]};"],
+        "entry": [*_c(step.entry), f"real y = {step.entry.results[0][0]};"],
+        "leave": [*_c(step.leave), f"real d = {step.leave.results[0][0]};"],
     }
     for mark, lines in parts.items():
         text = text.replace(f"/* FILL {mark} */", "\n".join(lines))
     return text
+
+
+def _c(program: Program) -> list[str]:
+    return [f"real {line};" for line in program.lines]
 
 
 def _settings(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -81,29 +82,42 @@ def reference() -> Iterator[None]:
 def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 
-    It takes float32 and float64 on a CPU and needs a C compiler. Autocast and the
-    transforms of ``torch.func`` go to the loop.
+    It takes float32 and float64, on a CPU with a C compiler and on a GPU with Triton.
+    Autocast, the transforms of ``torch.func`` and a CUDA graph that the caller records
+    go to the loop.
     """
-    if _loop_only.get() or x.device.type != "cpu" or x.dtype != weights.hh.dtype:
+    if _loop_only.get() or x.device.type not in ("cpu", "cuda"):
+        return False
+    if x.dtype != weights.hh.dtype or torch.is_autocast_enabled(x.device.type):
         return False
     if x.dtype not in (torch.float32, torch.float64) or 0 in x.shape:
         return False
-    if torch.is_autocast_enabled("cpu"):
-        return False
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return False
-    return _compiles(core, x.dtype)
+    if x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        return False
+    return _compiles(core, x)
 
 
-def _compiles(core: Core, dtype: torch.dtype) -> bool:
+def _compiles(core: Core, x: Tensor) -> bool:
+    evaluation = Options(training=False)
     try:
-        kernel(core, Options(training=False), dtype)
+        if x.device.type == "cuda":
+            _gpu().kernel(core, evaluation)
+        else:
+            kernel(core, evaluation, x.dtype)
     except Unprintable:
         return False
     except NoCompiler as error:
         _tell(str(error))
         return False
     return True
+
+
+def _gpu() -> ModuleType:
+    from gatebook.fused import gpu  # a CPU has no use for it
+
+    return gpu
 
 
 @functools.cache
@@ -127,15 +141,11 @@ def run(
     zoneout: tuple[float, float] = (0.0, 0.0),
 ) -> Result:
     """One layer in one direction; arguments and results as `gatebook.scan.layer`."""
+    if x.device.type == "cuda":
+        extra = {"draws": draws, "alive": alive, "zoneout": zoneout}
+        return _gpu().run(core, x, weights, h, c, **extra)
     given = draws or Draws()
-    options = Options(
-        noise=given.noise is not None,
-        keep_h=given.keep_h is not None,
-        keep_c=given.keep_c is not None,
-        alive=alive is not None,
-        training=draws is not None,
-        zoneout=zoneout,
-    )
+    options = options_of(draws, alive, zoneout)
     made = kernel(core, options, x.dtype)
     noise = None if given.noise is None else given.noise.contiguous()
     tensors = (x, *weights.all(), h, c)
@@ -151,6 +161,21 @@ def run(
         _mask(given.detached),
     )
     return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
+
+
+def options_of(
+    draws: Draws | None, alive: Tensor | None, zoneout: tuple[float, float]
+) -> Options:
+    """What a pass has, from the arguments of `gatebook.scan.layer`."""
+    given = draws or Draws()
+    return Options(
+        noise=given.noise is not None,
+        keep_h=given.keep_h is not None,
+        keep_c=given.keep_c is not None,
+        alive=alive is not None,
+        training=draws is not None,
+        zoneout=zoneout,
+    )
 
 
 def _mask(mask: Tensor | None) -> Tensor | None:

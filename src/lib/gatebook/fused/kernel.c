@@ -202,6 +202,8 @@ INLINE real tanh_(real x) {
 }
 #endif
 INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
+#define where_(yes, a, b) ((yes) ? (a) : (b))
+#define real_(x) ((real)(x))
 
 /* ---- The recurrence ---------------------------------------------------------- */
 

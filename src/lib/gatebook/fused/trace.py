@@ -1,8 +1,8 @@
-"""From the reference step to lines of C, for the forward and the backward pass.
+"""From the reference step to lines of code, for the forward and the backward pass.
 
 PyTorch traces `Core.step` and its vector-Jacobian product on one row of units. What
-comes out is a list of pointwise operations, which are printed as scalar C, one line
-each.
+comes out is a list of pointwise operations, which are printed one line each, in what
+C and Python have in common.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ UNITS = 8
 """Units of the rows that are traced; the printed lines hold for any number."""
 
 Names = tuple[str, ...]
-"""C expressions of a value, one a block of H units."""
+"""Expressions of a value, one a block of H units."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Program:
-    """Lines of C, and the C expression of each result."""
+    """Lines ``name = expression``, and the expression of each result.
+
+    `build` makes C of a line, `gpu` Triton. Both define ``sigmoid_``, ``tanh_`` and
+    ``where_``, and know ``real_(0.5)`` as a constant.
+    """
 
     lines: list[str]
     results: list[Names]
@@ -123,7 +127,7 @@ def _graph(function: Callable[..., Any], *values: Tensor) -> fx.GraphModule:
 
 
 def _operands(core: Core, options: Options) -> dict[str, tuple[int, torch.dtype]]:
-    """What a step reads: number of blocks and kind, in the order of the C code."""
+    """What a step reads: number of blocks and kind, in the order of the lines."""
     width, real, mask = len(core.blocks()), torch.float32, torch.bool
     found: dict[str, tuple[int, torch.dtype]] = {
         "x": (width, real),
@@ -278,9 +282,9 @@ POINTWISE: dict[Any, str] = {
     aten.tanh.default: "tanh_({0})",
     aten.sigmoid_backward.default: "{0} * {1} * (1 - {1})",
     aten.tanh_backward.default: "{0} * (1 - {1} * {1})",
-    aten.where.self: "{0} ? {1} : {2}",
+    aten.where.self: "where_({0}, {1}, {2})",
 }
-"""Each operation that a gate may use, in C. A gate that uses another one is run by
+"""Each operation that a gate may use. A gate that uses another one is run by
 the reference loop; see `Unprintable`."""
 
 SAME = {aten.detach.default, aten.clone.default, aten._to_copy.default}
@@ -292,7 +296,7 @@ class Unprintable(NotImplementedError):
 
 
 def _print(graph: fx.GraphModule, leaves: Sequence[Names]) -> Program:
-    """Lines of C for the operations of ``graph`` that its results rest on."""
+    """Lines for the operations of ``graph`` that its results rest on."""
     graph.graph.eliminate_dead_code()
     values: dict[fx.Node, Any] = {}
     lines: list[str] = []
@@ -336,15 +340,15 @@ def _line(form: str, args: list[Any], block: int, lines: list[str]) -> str:
         return "0"
     code = form.format(*words)
     for line in lines:  # the same expression twice is one line
-        if line.endswith(f"= {code};"):
-            return line.split()[1]
+        if line.endswith(f" = {code}"):
+            return line.split()[0]
     name = f"v{len(lines)}"
-    lines.append(f"real {name} = {code};")
+    lines.append(f"{name} = {code}")
     return name
 
 
 def _number(value: float) -> str:
-    return f"(real){float(value)!r}" if value not in (0, 1) else str(int(value))
+    return f"real_({float(value)!r})" if value not in (0, 1) else str(int(value))
 
 
 def _alive_lines(lines: list[str], results: Sequence[Names]) -> list[str]:
@@ -352,7 +356,7 @@ def _alive_lines(lines: list[str], results: Sequence[Names]) -> list[str]:
     wanted = {name for names in results for name in names}
     kept: list[str] = []
     for line in reversed(lines):
-        name, code = line.removeprefix("real ").split(" = ", 1)
+        name, code = line.split(" = ", 1)
         if name in wanted:
             kept.append(line)
             wanted |= set(_words(code))
