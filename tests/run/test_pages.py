@@ -72,6 +72,7 @@ def test_a_mistake_stops_before_anything_runs(book, page, profile, given, words)
         ("first: {steps: '1'}", ["steps is '1'", "type int"]),
         ("first: {gates: UR}", ["gates is 'UR'", "list[str]"]),
         ("first: {fast: 1}", ["fast is 1", "type bool"]),
+        ("first: {fast: 1", ["smoke.yaml is no YAML", "line 1"]),
     ],
 )
 def test_a_mistake_in_a_profile_is_named(book, text, words):

@@ -162,8 +162,11 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     """A profile's parameters by page.
 
     Raises:
-        ValueError: for an unknown profile.
+        ValueError: for an unknown profile, or a file that is no YAML.
     """
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
-    return yaml.safe_load(path.read_text()) or {}
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"profile {path} is no YAML: {error}") from error
