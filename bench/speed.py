@@ -170,7 +170,7 @@ def main() -> None:
     found["seconds"] = time.perf_counter() - started
     if o.store:
         store = Store("inside/speed", "bench", root() / STORED)
-        name = device_name("cpu").replace("/", "-")
+        name = device_name("cpu").replace("/", "-").replace(" ", "-")
         store.file(name, 0, {"threads": o.threads}).unlink(missing_ok=True)
         store.run(name, 0, {"threads": o.threads}, lambda _: found)
 

@@ -217,6 +217,21 @@ def test_a_pass_without_a_backward_is_freed():
     assert not any(output() is not None for output in alive)
 
 
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("gate", ["LSTM", "UR", "O", "G2"])
+@pytest.mark.parametrize("batch", [1, 33, 300])
+def test_without_a_gradient_only_some_steps_are_held(kind, gate, batch):
+    rnn, x = kind(3, 5, gate=gate, seed=0), torch.randn(300, batch, 3)[: 9000 // batch]
+    with torch.no_grad():
+        rnn.streams = Streams(1)
+        short = rnn(x)
+    rnn.streams = Streams(1)
+    full = rnn(x)
+    assert torch.equal(short[0], full[0])
+    for a, b in zip(short[1], full[1], strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_nan_comes_through():
     x = torch.randn(6, 2, 3)
     x[2, 1] = torch.nan
