@@ -7,6 +7,7 @@ import pytest
 import sympy
 import torch
 from gatebook.gates import GATES, refine
+from gatebook.theory import kolmogorov
 from gatebook.theory import timescales as laws
 from gatebook.theory.refine import band
 from scipy import integrate, stats
@@ -34,8 +35,7 @@ def timescale(f):
 
 
 def distance(D, survival, points):
-    above = 1 - torch.searchsorted(D.sort().values, points, right=True) / len(D)
-    return (above - survival(points)).abs().max().item()
+    return kolmogorov.distance(D, lambda x: 1 - survival(x), points)
 
 
 def points(low=0.005, high=4.0, count=600):

@@ -497,11 +497,17 @@ class Gate:
             activations in [0, 1] by name, with ``"effective_forget"`` and
             ``"effective_input"`` of shape (..., units).
         """
-        noisy = {
+        noisy = self.noisy(pre, noise, training)
+        return self.auxiliary.combine(noisy, self.activation, tied)
+
+    def noisy(
+        self, pre: Blocks, noise: Blocks | None = None, training: bool = False
+    ) -> Blocks:
+        """What goes into the activations: the pre-activations with their noise."""
+        return {
             name: self.noise.apply(value, noise[name] if noise else None, training)
             for name, value in pre.items()
         }
-        return self.auxiliary.combine(noisy, self.activation, tied)
 
     def initial_biases(
         self, units: int, tied: bool = False, generator: torch.Generator | None = None

@@ -21,8 +21,16 @@ from pathlib import Path
 import torch
 
 from gatebook.cells import Core, noise_blocks
-from gatebook.fused.trace import UNITS, Options, Program, Step, Unprintable, trace
-from gatebook.gates import Full, Master
+from gatebook.fused.trace import (
+    UNITS,
+    Options,
+    Program,
+    Step,
+    Unprintable,
+    downsize,
+    trace,
+)
+from gatebook.gates import Full
 
 HERE = Path(__file__).parent
 FLAGS = (
@@ -94,8 +102,7 @@ def kernel(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
 def like(core: Core) -> Core:
     """The small core that stands for all with the same step."""
     gate = replace(core.gate, gradient=Full())
-    few = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
-    return replace(core, gate=gate, hidden_size=UNITS * few)
+    return replace(core, gate=gate, hidden_size=UNITS * downsize(gate))
 
 
 @functools.cache

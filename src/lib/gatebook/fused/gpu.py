@@ -30,8 +30,8 @@ from torch.autograd.function import once_differentiable
 from gatebook.cells import Core, noise_blocks, with_gate
 from gatebook.fused.build import HERE, NoCompiler, cache_folder, like
 from gatebook.fused.function import options_of
-from gatebook.fused.trace import Options, Program, Step, Unprintable, trace
-from gatebook.gates import CDetach, Full, Master
+from gatebook.fused.trace import Options, Program, Step, Unprintable, downsize, trace
+from gatebook.gates import CDetach, Full
 from gatebook.scan import Draws, Result, Weights
 
 # --------------------------------------------------------------------------
@@ -81,12 +81,11 @@ def _kernel(core: Core, options: Options) -> Kernel | Unprintable | NoCompiler:
 def source(core: Core, step: Step, options: Options) -> str:
     """``kernel.triton`` with the step put in."""
     noises = len(noise_blocks(core)) if options.noise else 0
-    few = core.gate.auxiliary.downsize if isinstance(core.gate.auxiliary, Master) else 1
     parts = {
         "settings": [
             f"G = tl.constexpr({len(core.blocks()) + len(step.apart)})",
             f"N = tl.constexpr({noises})",
-            f"FEW = tl.constexpr({few})",
+            f"FEW = tl.constexpr({downsize(core.gate)})",
         ],
         "entry": [*step.entry.lines, f"return {step.entry.results[0][0]}"],
         "leave": [*step.leave.lines, f"return {step.leave.results[0][0]}"],

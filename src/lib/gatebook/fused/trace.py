@@ -187,20 +187,12 @@ class _GivenOrdered(_Given):
 class _Staged(Gate):
     """A gate whose activation, noise included, has acted on the staged blocks."""
 
-    def effective(
-        self,
-        pre: Blocks,
-        noise: Blocks | None = None,
-        training: bool = False,
-        tied: bool = False,
+    def noisy(
+        self, pre: Blocks, noise: Blocks | None = None, training: bool = False
     ) -> Blocks:
         staged = {name: pre[name] for name in _activated(self) if name in pre}
         rest = {name: value for name, value in pre.items() if name not in staged}
-        noisy = {
-            name: self.noise.apply(value, noise[name] if noise else None, training)
-            for name, value in rest.items()
-        }
-        return self.auxiliary.combine(noisy | staged, self.activation, tied)
+        return super().noisy(rest, noise, training) | staged
 
 
 def _activated(gate: Gate) -> tuple[str, ...]:
@@ -208,6 +200,11 @@ def _activated(gate: Gate) -> tuple[str, ...]:
     if isinstance(gate.auxiliary, Master):
         return ("master_forget", "master_input")
     return ("forget",) if isinstance(gate.auxiliary, Refine) else ("forget", "input")
+
+
+def downsize(gate: Gate) -> int:
+    """How many units share a value of the gate's staged blocks."""
+    return gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
 
 
 def _needs_stages(gate: Gate) -> bool:
@@ -232,10 +229,9 @@ def _stages(core: Core) -> tuple[Stage, ...]:
     if not _needs_stages(gate):
         return ()
     kind = "cumax" if isinstance(gate.activation, Ordered) else "sigmoid"
-    few = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
     names = list(core.blocks())
     return tuple(
-        Stage(names.index(name), kind, few)
+        Stage(names.index(name), kind, downsize(gate))
         for name in _activated(gate)
         if name in names
     )
