@@ -227,3 +227,11 @@ def test_table_is_escaped_captioned_and_scrolls():
     assert "<caption>A &amp; b</caption>" in made and "U&lt;R" in made
     assert "0.1235" in made and "–" in made
     assert "overflow-x: auto" in made and ">gate</th>" in made
+
+
+def test_a_run_that_diverged_has_no_histogram_after_training():
+    run = {"name": "UR", "histograms": {"before": [0.2, 0.4], "after": None}}
+    figure = plots.gate_histograms([run], ["UR"])
+    heights = [sum(p.get_height() for p in ax.patches) for ax in figure.axes]
+    assert heights[0] > 0
+    assert heights[1] == 0

@@ -191,7 +191,7 @@ def histogram(ax: Axes, values: ArrayLike, method: str, *, bins: int = 25) -> No
             f"gate values of {method!r} lie in [{gates.min()}, {gates.max()}]; "
             "allowed: [0, 1]"
         )
-    ax.hist(gates, bins, range=(0, 1), density=True, color=colour)
+    ax.hist(gates, bins, range=(0, 1), density=gates.size > 0, color=colour)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 
@@ -316,7 +316,8 @@ def gate_histograms(
     for column, method in zip(axes.T, methods, strict=True):
         for ax, moment in zip(column, ("before", "after"), strict=True):
             own = [r["histograms"][moment] for r in runs if r["name"] == method]
-            histogram(ax, np.concatenate(own), method, bins=bins)
+            whole = [values for values in own if values is not None]  # not diverged
+            histogram(ax, np.concatenate([[], *whole]), method, bins=bins)
             ax.set_yticks([])
         column[0].set_title(method)
         column[0].tick_params(labelbottom=False)

@@ -1,0 +1,132 @@
+"""An experiment of a page: models that are trained, looked at, and stored."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gatebook.errors import check_choice
+from gatebook.results import Run, Store
+from gatebook.rnn import GRU, LSTM, RNN
+from gatebook.tasks.base import Task
+from gatebook.train import History, Plan, SequenceModel, build, fit, show_progress
+
+CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}
+"""The cores by the names that pages give them."""
+
+Measure = Callable[[SequenceModel, Task, History], dict[str, float]]
+"""A run's figures, taken at its end."""
+
+Look = Callable[[SequenceModel, Task], Any]
+"""Something to see in a model, as JSON can hold it."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run of an experiment: a model, a task, a plan and a seed.
+
+    Arguments:
+        name: the method, as figures and tables call it.
+        seed: decides the weights and the model's random streams.
+        task: with its own seed.
+        plan: how to train.
+        hidden_size: H.
+        core: ``"LSTM"`` or ``"GRU"``.
+        options: of the module and the head: ``gate``, ``h_detach``, ``zoneout``,
+            ``head_size``, …
+    """
+
+    name: str
+    seed: int
+    task: Task
+    plan: Plan
+    hidden_size: int
+    core: str = "LSTM"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_choice("core", self.core, tuple(CORES))
+
+    def parameters(self) -> dict[str, Any]:
+        """All that decides the run's numbers; a stored run is found by it."""
+        options = {k: _plain(v) for k, v in self.options.items()}
+        model = {"core": self.core, "hidden_size": self.hidden_size}
+        return {**self.task.describe(), **model, **options, **asdict(self.plan)}
+
+    def build(self, device: str = "cpu") -> SequenceModel:
+        """The model, untrained."""
+        kind = CORES[self.core]
+        model = build(self.task, kind, self.hidden_size, self.seed, **self.options)
+        return model.to(device)
+
+
+def last_scores(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
+    """The last value of each score on the validation set."""
+    return {k: history.last(k) for k in history.curves if k != "step"}
+
+
+def train_all(
+    store: Store,
+    points: Sequence[Point],
+    *,
+    measure: Measure = last_scores,
+    looks: Mapping[str, Look] | None = None,
+) -> list[Run]:
+    """Train every point that has no stored run yet.
+
+    Arguments:
+        store: of the page that calls.
+        points: the runs, in the order of the result.
+        measure: the figures of a run's end.
+        looks: what else to keep: under each name, ``{"before": …, "after": …}`` from
+            the model before and after its training (after: ``None`` if it diverged).
+
+    Returns:
+        the stored runs.
+
+    Example:
+        >>> from gatebook.tasks import Copy
+        >>> point = Point("UR", 0, Copy(3), Plan(2), 8, options={"gate": "UR"})
+        >>> import pathlib, tempfile
+        >>> store = Store("memory/copy", folder=pathlib.Path(tempfile.mkdtemp()))
+        >>> train_all(store, [point])[0]["status"]
+        'finished'
+    """
+    return [_train(store, point, measure, looks or {}) for point in points]
+
+
+def _train(
+    store: Store, point: Point, measure: Measure, looks: Mapping[str, Look]
+) -> Run:
+    def work(checkpoint: Path) -> Run:
+        model, task = point.build(store.device), point.task
+        seen = {name: {"before": look(model, task)} for name, look in looks.items()}
+        history = fit(
+            model, task, point.plan, checkpoint=checkpoint, report=_speaker(point)
+        )
+        for name, look in looks.items():
+            whole = history.status == "finished"
+            seen[name]["after"] = look(model, task) if whole else None
+        return {
+            "status": history.status,
+            "metrics": measure(model, task, history),
+            "curves": history.curves,
+            "parameter_count": sum(p.numel() for p in model.parameters()),
+            "seconds": history.seconds,
+            **seen,
+        }
+
+    return store.run(point.name, point.seed, point.parameters(), work)
+
+
+def _speaker(point: Point) -> Callable[[str], None]:
+    """Progress lines that begin with the point's name and seed."""
+    return lambda line: show_progress(f"{point.name} seed {point.seed}: {line}")
+
+
+def _plain(value: Any) -> Any:
+    """A gate that is no paper's name is stored as its text."""
+    plain = value is None or isinstance(value, bool | int | float | str)
+    if plain:
+        return value
+    return [_plain(v) for v in value] if isinstance(value, tuple | list) else str(value)

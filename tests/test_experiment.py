@@ -1,0 +1,97 @@
+"""An experiment: every point is trained once, and its run says what it was."""
+
+from pathlib import Path
+
+import pytest
+from gatebook import LSTM
+from gatebook.experiment import Point, train_all
+from gatebook.gates import resolve
+from gatebook.results import Store
+from gatebook.tasks import Copy
+from gatebook.train import Plan, build, fit
+
+
+def point(seed: int = 0, name: str = "UR", steps: int = 3, **options) -> Point:
+    task = Copy(2, 4, seed=seed, validation_size=8)
+    given = {"gate": name} | options
+    return Point(name, seed, task, Plan(steps, 1e-2), 6, options=given)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store("memory/copy", folder=tmp_path)
+
+
+def test_a_run_has_the_numbers_of_a_model_that_is_trained_by_hand(store):
+    run = train_all(store, [point()])[0]
+    model = build(point().task, LSTM, 6, 0, gate="UR")
+    history = fit(model, point().task, point().plan)
+    assert run["curves"]["loss"] == history.curves["loss"]
+    assert run["metrics"]["loss"] == history.last("loss")
+    assert run["parameter_count"] == sum(p.numel() for p in model.parameters())
+
+
+def test_what_is_stored_is_not_trained_again(store, monkeypatch):
+    points = [point(0), point(1)]
+    first = train_all(store, points)
+    monkeypatch.setattr("gatebook.experiment.fit", None)
+    assert train_all(store, points[::-1]) == first[::-1]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"seed": 1},
+        {"steps": 4},
+        {"h_detach": 0.25},
+        {"zoneout": (0.1, 0.0)},
+        {"name": "U"},
+    ],
+)
+def test_points_that_differ_have_files_of_their_own(store, other):
+    train_all(store, [point(), point(**other)])
+    assert len(store.load()) == 2
+
+
+def test_looks_are_taken_before_and_after(store):
+    def weight(model, task):
+        return model.head[0].weight[0, 0].item()
+
+    run = train_all(store, [point()], looks={"weight": weight})[0]
+    untrained = build(point().task, LSTM, 6, 0, gate="UR")
+    assert run["weight"]["before"] == weight(untrained, None)
+    assert run["weight"]["after"] != run["weight"]["before"]
+
+
+def test_a_diverged_run_is_stored_without_a_look_at_its_end(store):
+    class Broken(Copy):
+        def loss(self, prediction, target):
+            return super().loss(prediction, target) * float("nan")
+
+    broken = Point("UR", 0, Broken(2, 4), Plan(3), 6, options={"gate": "UR"})
+    run = train_all(store, [broken], looks={"one": lambda model, task: 1})[0]
+    assert run["status"] == "diverged"
+    assert run["one"] == {"before": 1, "after": None}
+
+
+def test_a_measure_decides_the_metrics(store):
+    run = train_all(store, [point()], measure=lambda m, t, h: {"steps": h.step})[0]
+    assert run["metrics"] == {"steps": 3}
+
+
+def test_a_gate_without_a_name_is_stored_as_text(store):
+    gate = resolve("UR")
+    run = train_all(
+        store, [Point("own", 0, point().task, Plan(1), 6, options={"gate": gate})]
+    )[0]
+    assert run["parameters"]["gate"] == str(gate)
+
+
+def test_a_gru_is_a_gru(store):
+    made = Point("UR", 0, point().task, Plan(1), 6, "GRU", {"gate": "UR"}).build()
+    assert type(made.rnn).__name__ == "GRU"
+
+
+def test_an_unknown_core_is_named(store):
+    with pytest.raises(ValueError, match="unknown core 'LTSM'; did you mean 'LSTM'"):
+        Point("UR", 0, point().task, Plan(1), 6, "LTSM")
