@@ -18,7 +18,7 @@ import torch
 from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
-from gatebook.train import Plan, build, evaluate, fit, show_progress
+from gatebook.train import History, Plan, build, evaluate, fit, show_progress
 
 TASK = Adding(8, batch_size=16, validation_size=40)
 PLAN = Plan(20, learning_rate=1e-2, evaluate_every=5)
@@ -438,3 +438,30 @@ def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
     history = fit(model, TASK, plan, checkpoint=path)
     straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
     assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)
+
+
+def test_dropout_of_the_head_is_decided_by_the_models_seed():
+    def numbers(seed):
+        model = build(Copy(2), LSTM, 4, seed, head_size=50, head_dropout=0.5)
+        layer = model.head[2]
+        return layer(torch.ones(1000)), layer, model
+
+    first, layer, model = numbers(1)
+    assert set(first.tolist()) == {0.0, 2.0} and 400 < (first == 0).sum() < 600
+    torch.rand(3)  # torch's own generator has no part in it
+    assert torch.equal(numbers(1)[0], first)
+    assert not torch.equal(numbers(2)[0], first)
+    model.eval()
+    assert torch.equal(layer(torch.ones(5)), torch.ones(5))
+
+
+def test_dropout_without_a_hidden_layer_is_refused():
+    with pytest.raises(ValueError, match="head_dropout is 0.5; allowed: 0 where"):
+        build(Copy(2), LSTM, 4, 0, head_dropout=0.5)
+
+
+def test_what_a_curve_says_of_the_way():
+    history = History({"step": [0, 1, 2, 3], "accuracy": [0.1, 0.5, 0.2, 0.4]})
+    assert history.mean("accuracy") == pytest.approx(0.3)
+    assert history.fall("accuracy") == pytest.approx(0.3)
+    assert History({"accuracy": [0.1, 0.2]}).fall("accuracy") == 0
