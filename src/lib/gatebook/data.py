@@ -217,10 +217,9 @@ def _image_set(splits: Splits, source: str, classes: int = 10) -> ImageSet:
         ).with_format("numpy")
         for name, (images, labels) in splits.items()
     }
-    _, side, _, *channels = splits["train"][0].shape
-    return ImageSet(
-        made["train"], made["test"], source, side, *channels or [1], classes
-    )
+    _, side, _, *colours = splits["train"][0].shape
+    channels = colours[0] if colours else 1
+    return ImageSet(made["train"], made["test"], source, side, channels, classes)
 
 
 # --------------------------------------------------------------------------

@@ -71,15 +71,16 @@ class SequenceModel(nn.Module):
         head_dropout: float = 0.0,
     ):
         super().__init__()
-        if head_dropout and not head_size:
+        if head_dropout and not (head_size and isinstance(rnn, RNN)):
             raise ValueError(
-                f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0"
+                f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
+                "or rnn is torch's own"
             )
         self.rnn, self.steps_read = rnn, steps_read
         width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
         last = nn.Linear(head_size or width, output_size)
         hidden = [nn.Linear(width, head_size), nn.ReLU()] if head_size else []
-        if head_dropout:
+        if head_dropout and isinstance(rnn, RNN):
             hidden.append(Dropout(head_dropout, rnn.streams))
         self.head = nn.Sequential(*hidden, last)
 

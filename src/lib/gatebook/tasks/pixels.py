@@ -132,12 +132,12 @@ class Pixels:
         return (_SIDES[self.images] // self.pool) ** 2
 
     @property
-    def input_size(self) -> int:  # type: ignore[override]
+    def input_size(self) -> int:
         """Numbers a pixel."""
         return self.data.channels
 
     @property
-    def output_size(self) -> int:  # type: ignore[override]
+    def output_size(self) -> int:
         """Kinds of label."""
         return self.data.classes
 
