@@ -7,10 +7,10 @@ import itertools
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +22,7 @@ from gatebook.cells import Core
 from gatebook.fused.build import Kernel, NoCompiler, kernel
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
-from gatebook.scan import Draws, Result, Weights
+from gatebook.scan import Draws, Pass, Result, Weights
 
 _POINTERS = (
     "x",
@@ -54,9 +54,23 @@ class _Pass(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
         ("blind_step", ctypes.c_size_t),
         ("blind_row", ctypes.c_size_t),
-        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc")),
+        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc", "through")),
+        *((name, ctypes.c_void_p) for name in ("scratch", "meeting")),
     ]
 
+
+class _Meeting(ctypes.Structure):
+    """`Meeting` of kernel.c."""
+
+    _fields_ = [
+        (name, ctypes.c_int) for name in ("parts", "waiting", "turn", "abandoned")
+    ]
+
+
+HALF = (torch.bfloat16, torch.float16)
+
+LARGE = 8 * 2**20
+"""Bytes of a recurrent weight from which threads work together on one copy of it."""
 
 _loop_only: ContextVar[bool] = ContextVar("loop_only", default=False)
 
@@ -82,15 +96,15 @@ def reference() -> Iterator[None]:
 def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 
-    It takes float32 and float64, on a CPU with a C compiler and on a GPU with Triton.
-    Autocast, the transforms of ``torch.func`` and a CUDA graph that the caller records
-    go to the loop.
+    It takes float32 and float64, and half precision by way of float32, on a CPU with
+    a C compiler and on a GPU with Triton. Autocast, the transforms of ``torch.func``
+    and a CUDA graph that the caller records go to the loop.
     """
     if _loop_only.get() or x.device.type not in ("cpu", "cuda"):
         return False
     if x.dtype != weights.hh.dtype or torch.is_autocast_enabled(x.device.type):
         return False
-    if x.dtype not in (torch.float32, torch.float64) or 0 in x.shape:
+    if x.dtype not in (torch.float32, torch.float64, *HALF) or 0 in x.shape:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return False
@@ -105,7 +119,7 @@ def _compiles(core: Core, x: Tensor) -> bool:
         if x.device.type == "cuda":
             _gpu().kernel(core, evaluation)
         else:
-            kernel(core, evaluation, x.dtype)
+            kernel(core, evaluation, torch.float32 if x.dtype in HALF else x.dtype)
     except Unprintable:
         return False
     except NoCompiler as error:
@@ -141,40 +155,82 @@ def run(
     zoneout: tuple[float, float] = (0.0, 0.0),
 ) -> Result:
     """One layer in one direction; arguments and results as `gatebook.scan.layer`."""
-    if x.device.type == "cuda":
-        extra = {"draws": draws, "alive": alive, "zoneout": zoneout}
-        return _gpu().run(core, x, weights, h, c, **extra)
-    given = draws or Draws()
-    options = options_of(draws, alive, zoneout)
-    made = kernel(core, options, x.dtype)
-    noise = None if given.noise is None else given.noise.contiguous()
-    tensors = (x, *weights.all(), h, c)
+    return run_many([Pass(core, x, weights, h, c, draws, alive, zoneout)])[0]
+
+
+def run_many(passes: Sequence[Pass]) -> list[Result]:
+    """Several models, each as `run` would.
+
+    On a GPU those with the same step and shapes run as one batch of models; on a CPU
+    one after the other, since one fills its cores.
+    """
+    if passes[0].x.dtype in HALF:
+        return [_in_float32(given) for given in passes]
+    if passes[0].x.device.type == "cpu":
+        return [_run(given) for given in passes]
+    results: list[Any] = [None] * len(passes)
+    for places in _alike(passes):
+        found = _gpu().run_many([passes[k] for k in places])
+        for k, result in zip(places, found, strict=True):
+            results[k] = result
+    return results
+
+
+def _alike(passes: Sequence[Pass]) -> list[list[int]]:
+    """Places of the passes that can run as one batch of models."""
+    groups: dict[Any, list[int]] = {}
+    for k, given in enumerate(passes):
+        groups.setdefault(_gpu().step_of(given), []).append(k)
+    return list(groups.values())
+
+
+def _in_float32(given: Pass) -> Result:
+    """Half precision goes in and comes out; the recurrence is worked out in float32.
+
+    A state that is rounded to eight bits at each step would lose what a long memory
+    adds up.
+    """
+    kind, draws = given.x.dtype, given.draws
+    if draws is not None and draws.noise is not None:
+        draws = replace(draws, noise=draws.noise.float())
+    ih, hh, *biases = given.weights.all()
+    b_ih, b_hh = (b if b is None else b.float() for b in biases)
+    weights = Weights(ih.float(), hh.float(), b_ih, b_hh)
+    x, h, c = (t.float() for t in (given.x, given.h, given.c))
+    wide = replace(given, x=x, h=h, c=c, weights=weights, draws=draws)
+    out, h, c = run_many([wide])[0]
+    return out.to(kind), h.to(kind), c.to(kind)
+
+
+def _run(given: Pass) -> Result:
+    """One pass on the CPU."""
+    core, x, draws = given.core, given.x, given.draws or Draws()
+    noise = None if draws.noise is None else draws.noise.contiguous()
+    tensors = (x, *given.weights.all(), given.h, given.c)
     setting = _Setting(
         core,
-        made,
+        kernel(core, options_of(given), x.dtype),
         torch.is_grad_enabled()
         and any(t is not None and t.requires_grad for t in tensors),
-        _mask(given.keep_h),
-        _mask(given.keep_c),
-        _mask(alive),
+        _mask(draws.keep_h),
+        _mask(draws.keep_c),
+        _mask(given.alive),
         noise,
-        _mask(given.detached),
+        _mask(draws.detached),
     )
     return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
 
 
-def options_of(
-    draws: Draws | None, alive: Tensor | None, zoneout: tuple[float, float]
-) -> Options:
-    """What a pass has, from the arguments of `gatebook.scan.layer`."""
-    given = draws or Draws()
+def options_of(given: Pass) -> Options:
+    """What the step of a pass has to read."""
+    draws = given.draws or Draws()
     return Options(
-        noise=given.noise is not None,
-        keep_h=given.keep_h is not None,
-        keep_c=given.keep_c is not None,
-        alive=alive is not None,
-        training=draws is not None,
-        zoneout=zoneout,
+        noise=draws.noise is not None,
+        keep_h=draws.keep_h is not None,
+        keep_c=draws.keep_c is not None,
+        alive=given.alive is not None,
+        training=given.draws is not None,
+        zoneout=given.zoneout,
     )
 
 
@@ -310,17 +366,14 @@ class _Work:
         entry = buffers.take((self._panels_size(columns, depth),), self.dtype)
         self._pack(w_ih, entry, columns, depth)
         panels = self._panels(w_hh, back=False)
-        given, kept = self._pass(
+        given = self._pass(
             x=x,
             entry=entry,
             base=self._base(b_ih, b_hh),
             panels=panels,
             bias=self._apart_bias(b_hh),
         )
-        self._rows(
-            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
-        )
-        del kept
+        self._team(self.code.forward, given)
         buffers.give(entry)
         buffers.give(panels)
 
@@ -350,12 +403,11 @@ class _Work:
         self.hs, self.h0, self.c0 = hs, h0, c0
         panels = self._panels(w_hh, back=True)
         dh, dc = dh.clone(), dc.clone()
-        given, kept = self._pass(back=panels, dout=dout.contiguous(), dh=dh, dc=dc)
-        self._rows(
-            self.batch,
-            lambda a, b: self.code.backward(given, *_sizes(self.units, a, b)),
-        )
-        del kept
+        through = buffers.take((self.batch, self.units), self.dtype)
+        dout = dout.contiguous()
+        given = self._pass(back=panels, dout=dout, dh=dh, dc=dc, through=through)
+        self._team(self.code.backward, given)
+        buffers.give(through)
         buffers.give(panels)
         return dh, dc
 
@@ -447,7 +499,7 @@ class _Work:
         ]
         return torch.cat(own) if own else None
 
-    def _pass(self, **extra: Tensor | None) -> tuple[Any, list[Any]]:
+    def _pass(self, **extra: Tensor | None) -> _Pass:
         s = self.setting
         arrays = {
             "p": self.p,
@@ -466,23 +518,55 @@ class _Work:
         blind = s.blind()
         numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
         arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
-        held = [t for t in arrays.values() if t is not None]
         sizes = {"T": self.steps, "B": self.batch, "I": self.features}
         made = _Pass(**sizes, chunk=self.chunk, hold=self.hold, **numbers)
         for name, array in arrays.items():
             setattr(made, name, _at(array))
-        return ctypes.byref(made), [held, made]
+        made.held = [t for t in arrays.values() if t is not None]
+        return made
+
+    def _team(self, work: Callable[..., int], given: _Pass) -> None:
+        """Run one way over time on all threads, apart or together; see kernel.c."""
+        parts = torch.get_num_threads()
+        together = parts > 1 and (self._large() or self.batch < parts)
+        parts = parts if together else min(parts, self.batch)
+        scratch = buffers.take((parts, self._scratch_size()), self.dtype)
+        given.scratch = _at(scratch)
+        with together_lock() if together else contextlib.nullcontext():
+            meeting = _Meeting(parts)
+            given.meeting = ctypes.addressof(meeting) if together else None
+            given.held += [scratch, meeting]
+            try:
+                _share(
+                    lambda k: work(ctypes.byref(given), *_sizes(self.units), k, parts),
+                    parts,
+                )
+            except BaseException:
+                meeting.abandoned = 1  # who waits for a thread that never came goes on
+                raise
+        buffers.give(scratch)
+
+    def _large(self) -> bool:
+        """Whether the recurrent weight is too large for each thread to read it all."""
+        return self.width * self.units * self.dtype.itemsize > LARGE
+
+    def _scratch_size(self) -> int:
+        return self.code.scratch_size(*_sizes(self.units))
 
     def _rows(self, count: int, work: Callable[[int, int], int]) -> None:
-        """Split ``count`` rows over the threads; C runs without Python's lock."""
+        """Split ``count`` rows over the threads."""
         parts = max(1, min(torch.get_num_threads(), count))
         ends = [count * k // parts for k in range(parts + 1)]
-        first, *others = zip(ends, ends[1:], strict=False)
-        waiting = [threads().submit(work, *span) for span in others]
-        failed = work(*first)
-        failed = max([failed, *(each.result() for each in waiting)])
-        if failed:
-            raise MemoryError("no memory for the fused scan's work arrays")
+        _share(lambda k: work(ends[k], ends[k + 1]), parts)
+
+
+def _share(work: Callable[[int], int], parts: int) -> None:
+    """Do ``work(0)`` to ``work(parts - 1)`` at once; C runs without Python's lock."""
+    waiting = [threads().submit(work, k) for k in range(1, parts)]
+    failed = work(0)
+    failed = max([failed, *(each.result() for each in waiting)])
+    if failed:
+        raise MemoryError("no memory for the fused scan's work arrays")
 
 
 def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
@@ -538,3 +622,17 @@ def _pool(process: int, count: int) -> ThreadPoolExecutor:
 def threads() -> ThreadPoolExecutor:
     """The threads of this process; a forked one makes its own."""
     return _pool(os.getpid(), torch.get_num_threads())
+
+
+@functools.cache
+def _lock(process: int) -> threading.Lock:
+    return threading.Lock()
+
+
+def together_lock() -> threading.Lock:
+    """Held while threads work together.
+
+    They wait for each other, so two such passes at once could each hold a thread that
+    the other one waits for.
+    """
+    return _lock(os.getpid())
