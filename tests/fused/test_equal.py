@@ -8,7 +8,8 @@ import pytest
 import torch
 from gatebook import GRU, LSTM, reference
 from gatebook.cells import GRUCore, LSTMCore
-from gatebook.fused import applies, function, run
+from gatebook.fused import applies, run
+from gatebook.fused import threads as crews
 from gatebook.gates import (
     GATES,
     CDetach,
@@ -323,11 +324,23 @@ def test_two_models_at_once_whose_threads_work_together(threads, monkeypatch):
                 assert all(torch.equal(y, expected) for y in each.result(timeout=60))
 
 
+@pytest.mark.parametrize("large", [0, 2**40])
+def test_threads_of_our_own_give_the_same_bits(large, threads, monkeypatch):
+    monkeypatch.setattr("gatebook.fused.function.LARGE", large)
+    rnn, x = LSTM(3, 80, gate="UR", h_detach=0.5), torch.randn(9, 4, 3)
+    threads(1)
+    alone = everything(rnn, x)
+    threads(3)
+    monkeypatch.setattr(crews, "openmp", lambda: None)
+    for a, b in zip(everything(rnn, x), alone, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_a_thread_that_cannot_start_leaves_nobody_waiting(threads, monkeypatch):
     monkeypatch.setattr("gatebook.fused.function.LARGE", 0)
+    monkeypatch.setattr(crews, "openmp", lambda: None)
     threads(3)
-    pool = function.threads()
-    calls = []
+    pool, calls = crews.pool(), []
 
     def submit(work, *arguments):
         calls.append(work)

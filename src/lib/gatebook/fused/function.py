@@ -4,11 +4,9 @@ import contextlib
 import ctypes
 import functools
 import itertools
-import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gatebook.cells import Core
+from gatebook.fused import threads
 from gatebook.fused.build import Kernel, NoCompiler, kernel
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
@@ -49,6 +48,7 @@ class _Pass(ctypes.Structure):
         ("T", ctypes.c_size_t),
         ("B", ctypes.c_size_t),
         ("I", ctypes.c_size_t),
+        ("H", ctypes.c_size_t),
         ("chunk", ctypes.c_size_t),
         ("hold", ctypes.c_size_t),
         *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
@@ -59,11 +59,21 @@ class _Pass(ctypes.Structure):
     ]
 
 
-class _Meeting(ctypes.Structure):
-    """`Meeting` of kernel.c."""
+class _Product(ctypes.Structure):
+    """`Product` of kernel.c."""
 
     _fields_ = [
-        (name, ctypes.c_int) for name in ("parts", "waiting", "turn", "abandoned")
+        *((name, ctypes.c_void_p) for name in ("a", "panels", "c")),
+        *((name, ctypes.c_size_t) for name in ("columns", "depth", "rows")),
+    ]
+
+
+class _Outer(ctypes.Structure):
+    """`Outer` of kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in "abc"),
+        *((name, ctypes.c_size_t) for name in ("lda", "ldb", "ldc", "M", "N", "depth")),
     ]
 
 
@@ -373,7 +383,7 @@ class _Work:
             panels=panels,
             bias=self._apart_bias(b_hh),
         )
-        self._team(self.code.forward, given)
+        self._team("forward", given)
         buffers.give(entry)
         buffers.give(panels)
 
@@ -406,7 +416,7 @@ class _Work:
         through = buffers.take((self.batch, self.units), self.dtype)
         dout = dout.contiguous()
         given = self._pass(back=panels, dout=dout, dh=dh, dc=dc, through=through)
-        self._team(self.code.backward, given)
+        self._team("backward", given)
         buffers.give(through)
         buffers.give(panels)
         return dh, dc
@@ -451,10 +461,8 @@ class _Work:
         columns, depth = w.shape
         panels = buffers.take((self._panels_size(columns, depth),), self.dtype)
         self._pack(w, panels, columns, depth)
-        pointers = [_at(t) for t in (a, panels, out)]
-        self._rows(
-            len(a),
-            lambda i, j: self.code.project(*pointers, *_sizes(columns, depth, i, j)),
+        self._split(
+            "project", _Product(*map(_at, (a, panels, out)), *w.shape, len(a)), len(a)
         )
         buffers.give(panels)
 
@@ -466,9 +474,8 @@ class _Work:
     def _add_outer(self, a: Tensor, b: Tensor, grad: Tensor) -> None:
         """Add a' b, summed over all rows; a may be some columns of an array."""
         (m, n), depth = grad.shape, a.shape[0] * a.shape[1]
-        left = (_at(a), *_sizes(a.stride(-2)), _at(b), *_sizes(n))
-        right = (_at(grad), *_sizes(n, n, depth))
-        self._rows(m, lambda i, j: self.code.outer(*left, *right, *_sizes(i, j)))
+        sizes = (a.stride(-2), n, n, m, n, depth)
+        self._split("outer", _Outer(*map(_at, (a, b, grad)), *sizes), m)
 
     def _panels(self, w_hh: Tensor, back: bool) -> Tensor:
         """The recurrent weight packed for one way, run by run."""
@@ -519,31 +526,23 @@ class _Work:
         numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
         arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
         sizes = {"T": self.steps, "B": self.batch, "I": self.features}
-        made = _Pass(**sizes, chunk=self.chunk, hold=self.hold, **numbers)
+        made = _Pass(**sizes, H=self.units, chunk=self.chunk, hold=self.hold, **numbers)
         for name, array in arrays.items():
             setattr(made, name, _at(array))
         made.held = [t for t in arrays.values() if t is not None]
         return made
 
-    def _team(self, work: Callable[..., int], given: _Pass) -> None:
+    def _team(self, way: str, given: _Pass) -> None:
         """Run one way over time on all threads, apart or together; see kernel.c."""
         parts = torch.get_num_threads()
         together = parts > 1 and (self._large() or self.batch < parts)
         parts = parts if together else min(parts, self.batch)
         scratch = buffers.take((parts, self._scratch_size()), self.dtype)
+        meeting = threads.Meeting()
         given.scratch = _at(scratch)
-        with together_lock() if together else contextlib.nullcontext():
-            meeting = _Meeting(parts)
-            given.meeting = ctypes.addressof(meeting) if together else None
-            given.held += [scratch, meeting]
-            try:
-                _share(
-                    lambda k: work(ctypes.byref(given), *_sizes(self.units), k, parts),
-                    parts,
-                )
-            except BaseException:
-                meeting.abandoned = 1  # who waits for a thread that never came goes on
-                raise
+        given.meeting = ctypes.addressof(meeting) if together else None
+        given.held += [scratch, meeting]
+        threads.split(self.code, way, given, parts, meeting)
         buffers.give(scratch)
 
     def _large(self) -> bool:
@@ -553,20 +552,10 @@ class _Work:
     def _scratch_size(self) -> int:
         return self.code.scratch_size(*_sizes(self.units))
 
-    def _rows(self, count: int, work: Callable[[int, int], int]) -> None:
-        """Split ``count`` rows over the threads."""
-        parts = max(1, min(torch.get_num_threads(), count))
-        ends = [count * k // parts for k in range(parts + 1)]
-        _share(lambda k: work(ends[k], ends[k + 1]), parts)
-
-
-def _share(work: Callable[[int], int], parts: int) -> None:
-    """Do ``work(0)`` to ``work(parts - 1)`` at once; C runs without Python's lock."""
-    waiting = [threads().submit(work, k) for k in range(1, parts)]
-    failed = work(0)
-    failed = max([failed, *(each.result() for each in waiting)])
-    if failed:
-        raise MemoryError("no memory for the fused scan's work arrays")
+    def _split(self, name: str, what: ctypes.Structure, most: int) -> None:
+        """A product's rows, at most so many, over the threads."""
+        parts = max(1, min(torch.get_num_threads(), most))
+        threads.split(self.code, name, what, parts, threads.Meeting())
 
 
 def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
@@ -612,27 +601,3 @@ class _Buffers:
 
 
 buffers = _Buffers()
-
-
-@functools.cache
-def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="gatebook")
-
-
-def threads() -> ThreadPoolExecutor:
-    """The threads of this process; a forked one makes its own."""
-    return _pool(os.getpid(), torch.get_num_threads())
-
-
-@functools.cache
-def _lock(process: int) -> threading.Lock:
-    return threading.Lock()
-
-
-def together_lock() -> threading.Lock:
-    """Held while threads work together.
-
-    They wait for each other, so two such passes at once could each hold a thread that
-    the other one waits for.
-    """
-    return _lock(os.getpid())

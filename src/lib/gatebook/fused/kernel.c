@@ -18,6 +18,50 @@
 
 /* FILL settings */
 
+typedef size_t Z;
+
+/* ---- Threads --------------------------------------------------------------- */
+
+typedef struct { Z first, last; } Span;
+
+/* A thread's part of `count` things. */
+static Span share(Z count, int part, int parts) {
+  return (Span){count * part / parts, count * (part + 1) / parts};
+}
+
+/* Work for the threads of the OpenMP library that calls `crew` in each of them. */
+typedef struct {
+  int (*work)(const void *what, int part, int parts);
+  const void *what;
+  int (*thread)(void), (*threads)(void);
+  int failed;
+} Crew;
+
+void crew(void *given) {
+  Crew *c = given;
+  int failed = c->work(c->what, c->thread(), c->threads());
+  if (failed) __atomic_store_n(&c->failed, failed, __ATOMIC_RELAXED);
+}
+
+/* Where the threads of a pass wait for each other. */
+typedef struct {
+  int waiting, turn, abandoned; /* abandoned: one of them never came */
+} Meeting;
+
+static void meet(Meeting *m, int parts) {
+  if (!m) return;
+  int turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == parts) {
+    __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&m->turn, 1, __ATOMIC_RELEASE);
+    return;
+  }
+  for (int looks = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; looks++) {
+    if (__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED)) return;
+    if (looks > 1000) sched_yield(); /* more threads than processors */
+  }
+}
+
 /* ---- Matrix products ------------------------------------------------------- */
 
 #if defined(__AVX512F__)
@@ -34,8 +78,6 @@
 #define WIDE (2 * LANES) /* columns of a panel */
 
 typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real))));
-typedef size_t Z;
-
 #define INLINE static inline __attribute__((always_inline))
 
 /* One tile of c += a * panel. a has the strides am (rows) and ak (depth). */
@@ -116,14 +158,23 @@ void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
     }
 }
 
-/* c = a * panels, for the rows from first to last. */
-int project(const real *a, const real *panels, real *c, Z columns, Z depth, Z first,
-            Z last) {
+/* c = a * panels, with `rows` rows. */
+typedef struct {
+  const real *a, *panels;
+  real *c;
+  Z columns, depth, rows;
+} Product;
+
+int project(const void *what, int part, int parts) {
+  const Product *q = what;
   const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
-  for (Z m = first; m < last; m += chunk) {
-    Z rows = last - m < chunk ? last - m : chunk;
-    memset(c + m * columns, 0, rows * columns * sizeof(real));
-    product(a + m * depth, depth, 1, panels, c + m * columns, columns, rows, columns, depth);
+  Span own = share(q->rows, part, parts);
+  for (Z m = own.first; m < own.last; m += chunk) {
+    Z rows = own.last - m < chunk ? own.last - m : chunk;
+    real *c = q->c + m * q->columns;
+    memset(c, 0, rows * q->columns * sizeof(real));
+    product(q->a + m * q->depth, q->depth, 1, q->panels, c, q->columns, rows, q->columns,
+            q->depth);
   }
   return 0;
 }
@@ -139,21 +190,28 @@ static void pack_left(const real *a, Z lda, real *ap, Z columns, Z depth) {
     }
 }
 
-/* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */
-int outer(const real *a, Z lda, const real *b, Z ldb, real *c, Z ldc, Z N, Z depth,
-          Z first, Z last) {
-  const Z deep = 256, wide = 16 * ROWS; /* what of a and b stays in the cache */
+/* c (M x N) += sum over k of a[k, m] * b[k, n]. */
+typedef struct {
+  const real *a, *b;
+  real *c;
+  Z lda, ldb, ldc, M, N, depth;
+} Outer;
+
+int outer(const void *what, int part, int parts) {
+  const Outer *q = what;
+  const Z deep = 256, wide = 16 * ROWS, N = q->N; /* what of a and b stays in the cache */
+  Span own = share(q->M, part, parts);
   real *bp = malloc(panels_size(N, deep) * sizeof(real));
   real *ap = malloc(wide * deep * sizeof(real));
   if (!bp || !ap) { free(bp); free(ap); return 1; }
-  for (Z k = 0; k < depth; k += deep) {
-    Z d = depth - k < deep ? depth - k : deep;
-    pack(b + k * ldb, 1, ldb, bp, N, d);
-    for (Z block = first; block < last; block += wide) {
-      Z end = last - block < wide ? last : block + wide;
-      pack_left(a + k * lda + block, lda, ap, end - block, d);
+  for (Z k = 0; k < q->depth; k += deep) {
+    Z d = q->depth - k < deep ? q->depth - k : deep;
+    pack(q->b + k * q->ldb, 1, q->ldb, bp, N, d);
+    for (Z block = own.first; block < own.last; block += wide) {
+      Z end = own.last - block < wide ? own.last : block + wide;
+      pack_left(q->a + k * q->lda + block, q->lda, ap, end - block, d);
       for (Z m = block; m < end; m += ROWS)
-        product(ap + (m - block) * d, 1, ROWS, bp, c + m * ldc, ldc,
+        product(ap + (m - block) * d, 1, ROWS, bp, q->c + m * q->ldc, q->ldc,
                 end - m < ROWS ? end - m : ROWS, N, d);
     }
   }
@@ -211,27 +269,8 @@ INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
 
 /* ---- The recurrence ---------------------------------------------------------- */
 
-/* Where the threads of a pass wait for each other. */
 typedef struct {
-  int parts, waiting, turn, abandoned; /* abandoned: one of them never came */
-} Meeting;
-
-static void meet(Meeting *m) {
-  if (!m) return;
-  int turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
-  if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == m->parts) {
-    __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&m->turn, 1, __ATOMIC_RELEASE);
-    return;
-  }
-  for (int looks = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; looks++) {
-    if (__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED)) return;
-    if (looks > 1000) sched_yield(); /* more threads than processors */
-  }
-}
-
-typedef struct {
-  Z T, B, I;
+  Z T, B, I, H;
   Z chunk;              /* steps whose input is projected at a time, for the cache */
   Z hold;               /* steps that p, r and cs hold: T, or chunk with no backward */
   const real *x;        /* (T, B, I) */
@@ -255,12 +294,6 @@ typedef struct {
   Meeting *meeting;     /* null if the threads work apart */
 } Pass;
 
-typedef struct { Z first, last; } Span;
-
-/* A thread's part of `count` things. */
-static Span share(Z count, int part, int parts) {
-  return (Span){count * part / parts, count * (part + 1) / parts};
-}
 /* The columns whose product a thread works out, from one panel's edge to another's. */
 static Span columns_of(const Pass *p, Z columns, int part, int parts) {
   if (!p->meeting) return (Span){0, columns};
@@ -439,8 +472,9 @@ static void enter(const Pass *p, Z G, Z t0, Z t1, Z first, Z last) {
               G - n < WIDE ? G - n : WIDE, p->I);
 }
 
-int forward(const Pass *p, Z H, int part, int parts) {
-  Z B = p->B, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+int forward(const void *what, int part, int parts) {
+  const Pass *p = what;
+  Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
   Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
   Z rows = fed.last - fed.first;
   real *s_ = p->scratch + part * SCRATCH, *few = s_ + STAGE_COUNT * H;
@@ -448,7 +482,7 @@ int forward(const Pass *p, Z H, int part, int parts) {
   for (Z t = 0; t < p->T; t++) {
     if (t % p->chunk == 0)
       enter(p, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, mine.first, mine.last);
-    meet(p->meeting); /* all have their new state, and their input */
+    meet(p->meeting, parts); /* all have their new state, and their input */
     Z row0 = t * B, held0 = t % p->hold * B;
     const real *hp = t ? p->hs + (row0 - B) * H : p->h0;
     const real *cp = TIED ? hp : t ? p->cs + (t - 1) % p->hold * B * H : p->c0;
@@ -469,7 +503,7 @@ int forward(const Pass *p, Z H, int part, int parts) {
       }
       panels += panels_size(columns, H);
     }
-    meet(p->meeting); /* the product is whole */
+    meet(p->meeting, parts); /* the product is whole */
     for (Z b = mine.first; b < mine.last; b++) {
       Z row = row0 + b, held = held0 + b;
       const real *restrict x_ = p->p + held * G, *restrict r_ = p->r + held * A;
@@ -490,8 +524,9 @@ int forward(const Pass *p, Z H, int part, int parts) {
   return 0;
 }
 
-int backward(const Pass *p, Z H, int part, int parts) {
-  Z B = p->B, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+int backward(const void *what, int part, int parts) {
+  const Pass *p = what;
+  Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
   Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
   Span own = columns_of(p, H, part, parts);
   Z rows = fed.last - fed.first, wide = own.last - own.first;
@@ -522,7 +557,7 @@ int backward(const Pass *p, Z H, int part, int parts) {
     int blind = 1; /* nothing to do if every row is blocked */
     for (Z b = fed.first; b < fed.last && blind; b++) blind = BLIND(p->blind_h, t, b);
     if (blind) continue;
-    meet(p->meeting); /* all gradients of the step are there */
+    meet(p->meeting, parts); /* all gradients of the step are there */
     real *through = p->through + fed.first * H + own.first;
     fill_rows(through, H, 0, rows, wide);
     const real *panels = p->back;
@@ -538,7 +573,7 @@ int backward(const Pass *p, Z H, int part, int parts) {
       real *restrict dh_ = p->dh + (fed.first + b) * H + own.first;
       for (Z j = 0; j < wide; j++) dh_[j] += through[b * H + j];
     }
-    meet(p->meeting); /* the state's gradient is whole */
+    meet(p->meeting, parts); /* the state's gradient is whole */
   }
   return 0;
 }
