@@ -1,6 +1,7 @@
 """The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
 
 import json
+import signal
 import sys
 import time
 from typing import Annotated
@@ -55,6 +56,46 @@ def run(
     started = time.monotonic()
     target = run_page(page, profile, _given(p or []))
     print(f"done after {time.monotonic() - started:.0f} s: {target}")
+
+
+@app.command()
+def sweep(
+    page: Annotated[str, typer.Argument(help="The page, such as memory/copy.")],
+    grid: Annotated[
+        list[str],
+        typer.Option(help="name=value,value or name=0:3; may be repeated."),
+    ],
+    p: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, equal at all points."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+    workers: Annotated[
+        int | None, typer.Option(help="Points at once; default: one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each point.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, tcp://host:8786.")
+    ] = None,
+    limit: Annotated[
+        float, typer.Option(help="Minutes without a sign of life that a point has.")
+    ] = 60.0,
+) -> None:
+    """Run a page at every point of a grid; finished points are not run again."""
+    from gatebook.run.grid import points
+    from gatebook.run.sweep import report
+    from gatebook.run.sweep import sweep as run_sweep
+
+    # A batch system ends a job so: with time to store its state.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    outcomes = run_sweep(
+        points(page, profile, grid, _given(p or [])),
+        workers=workers,
+        threads=threads,
+        scheduler=scheduler,
+        limit=limit,
+    )
+    sys.exit(report(outcomes))
 
 
 @app.command()
