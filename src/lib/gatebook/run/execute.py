@@ -195,9 +195,7 @@ class _Watch:
         stop: see `execute`; Ctrl-C sets it.
     """
 
-    def __init__(
-        self, signs: list[Path], silence: float | None, stop: threading.Event
-    ):
+    def __init__(self, signs: list[Path], silence: float | None, stop: threading.Event):
         self.signs, self.silence, self.stop = signs, silence, stop
         self.hung, self.asked, self.asked_at = False, 0, 0.0
         self.started = time.time()
