@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -96,6 +97,29 @@ def sweep(
         limit=limit,
     )
     sys.exit(report(outcomes))
+
+
+@app.command()
+def results(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="name=UR,LSTM or seed=0:3 or length=100; may be repeated."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a .parquet or .csv file.")
+    ] = None,
+) -> None:
+    """List the stored runs, some of them, or write them to a file."""
+    from gatebook.run import table
+
+    runs = table.chosen(table.stored(page), where or [])
+    if export is None:
+        print(*map(table.line, runs), sep="\n", end="\n" if runs else "")
+        print(f"{len(runs)} runs")
+        return
+    table.export(runs, export)
+    print(f"{len(runs)} runs in {export}")
 
 
 @app.command()

@@ -60,7 +60,7 @@ def _axis(page: Page, text: str) -> tuple[str, Parameter, list[str]]:
             f"{suggest(name, axes) if axes else 'it has none'} (a list parameter by "
             "its singular: one of its values a point)"
         )
-    return name, axes[name], _values(name, values)
+    return name, axes[name], values_of(name, values)
 
 
 def axes_of(page: Page) -> dict[str, Parameter]:
@@ -74,7 +74,7 @@ def axes_of(page: Page) -> dict[str, Parameter]:
     }
 
 
-def _values(name: str, text: str) -> list[str]:
+def values_of(name: str, text: str) -> list[str]:
     """``"0:3"`` is 0, 1, 2, and ``"0:9:3"`` is 0, 3, 6; else what commas part."""
     if match := RANGE.fullmatch(text.strip()):
         first, end, by = (int(group or 1) for group in match.groups())
