@@ -135,6 +135,22 @@ def build(
 
 
 @app.command()
+def publish(
+    check: Annotated[bool, typer.Option("--check", help="Check only.")] = False,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Check all that must hold before the site is published."""
+    if not check:
+        raise ValueError(
+            "publish is left to .github/workflows/pages.yml, on every push to main; "
+            "allowed: --check"
+        )
+    from gatebook.run.publish import check as check_site
+
+    print(f"ready to publish: {check_site(profile)}")
+
+
+@app.command()
 def ledger(
     page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
     format: Annotated[str, typer.Option(help="text or json")] = "text",
