@@ -306,11 +306,11 @@ def gate_histograms(
         ValueError: for a method that is unknown or was not run.
     """
     width = max(WIDTH, 1.3 * len(methods))
+    if not (runs and methods):
+        return _nothing(plt.figure(figsize=(width, HEIGHT)))
     fig, axes = plt.subplots(
         2, len(methods), figsize=(width, HEIGHT), squeeze=False, layout="constrained"
     )
-    if not runs:
-        return _nothing(fig)
     for method in methods:
         check_choice("method", method, _names(runs))
     for column, method in zip(axes.T, methods, strict=True):

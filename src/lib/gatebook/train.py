@@ -1,9 +1,7 @@
 """One training loop for all tasks and models."""
 
 import contextlib
-import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +16,7 @@ from torch import Tensor, nn
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
+from gatebook.progress import show_progress as show_progress
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
 
@@ -399,17 +398,3 @@ def progress_line(
     left = seconds / max(step, 1) * (steps - step)
     shown = " · ".join(f"{k} {v:.4f}" for k, v in scores.items())
     return f"step {step}/{steps} · {seconds:.0f} s, {left:.0f} s left · {shown}"
-
-
-def show_progress(line: str) -> None:
-    """Show a line where it does not end up in a published page.
-
-    The runner names a file in ``GATEBOOK_PROGRESS`` and prints what is added to it.
-    Without a runner, the line goes to ``sys.stderr``: the terminal, or the notebook
-    that somebody has open.
-    """
-    if name := os.environ.get("GATEBOOK_PROGRESS"):
-        with open(name, "a") as file:
-            file.write(f"{line}\n")
-    else:
-        print(line, file=sys.stderr, flush=True)
