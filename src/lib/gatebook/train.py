@@ -130,6 +130,37 @@ class Plan:
         if self.clip is not None:
             check_positive("clip", self.clip)
 
+    def done(self, history: History) -> bool:
+        """Whether the run has come to its end."""
+        return history.step >= self.steps
+
+
+@dataclass(frozen=True)
+class Until(Plan):
+    """A plan that ends when the validation loss is low enough, or at ``steps``.
+
+    The loss is known at evaluations only, so that a run may go on for up to
+    ``evaluate_every`` steps after it has reached the goal.
+
+    Arguments:
+        goal: the run ends at an evaluation with a loss at or below this value.
+
+    Example:
+        >>> plan = Until(1000, goal=0.1)
+        >>> plan.done(History({"loss": [2.0, 0.09]}, step=200))
+        True
+    """
+
+    goal: float = field(kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive("goal", self.goal)
+
+    def done(self, history: History) -> bool:
+        """Whether the goal or the last step was reached."""
+        return super().done(history) or history.last("loss") <= self.goal
+
 
 def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
     """Mean scores over the examples of ``batches``, in evaluation mode."""
@@ -196,7 +227,7 @@ def fit(
             scores = evaluate(model, task, validation)
             history.note(0, scores | {"train_loss": float("nan")})
         model.train()
-        while history.step < plan.steps and not (interrupts or history.diverged_at):
+        while not (plan.done(history) or interrupts or history.diverged_at):
             _anneal(model, plan, history.step)
             loss = _step(model, optimizer, task, plan, history.step)
             history.step += 1
