@@ -310,13 +310,12 @@ def gate_histograms(
         ValueError: for a method that is unknown or was not run.
     """
     width = max(WIDTH, 1.3 * len(methods))
-    fig, axes = plt.subplots(
-        2, len(methods), figsize=(width, HEIGHT), squeeze=False, layout="constrained"
-    )
+    fig = plt.figure(figsize=(width, HEIGHT), layout="constrained")
     if not runs:
         return _nothing(fig)
     for method in methods:
         check_choice("method", method, _names(runs))
+    axes = fig.subplots(2, len(methods), squeeze=False)
     for column, method in zip(axes.T, methods, strict=True):
         for ax, moment in zip(column, ("before", "after"), strict=True):
             own = [r["histograms"][moment] for r in runs if r["name"] == method]
