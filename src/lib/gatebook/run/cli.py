@@ -69,6 +69,25 @@ def build(
     print(f"built after {time.monotonic() - started:.0f} s; open {first}")
 
 
+@app.command()
+def ledger(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+) -> None:
+    """Each claim of the papers: theirs, ours, the verdict, the command."""
+    from gatebook.ledger import all_entries, entries
+
+    check_choice("format", format, ("text", "json"))
+    listed = entries(page) if page else list(all_entries())
+    if format == "json":
+        print(json.dumps([vars(entry) for entry in listed], indent=1))
+        return
+    for e in listed:
+        print(f"{e.verdict}: {e.claim} ({e.source})")
+        for name in ("paper", "ours", "scale", "command"):
+            print(f"    {name}: {getattr(e, name)}")
+
+
 def _given(texts: list[str]) -> dict[str, str]:
     given = {}
     for text in texts:

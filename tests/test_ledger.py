@@ -1,0 +1,162 @@
+"""The ledger: a verdict follows from the stored runs and the committed rule."""
+
+import json
+
+import pytest
+import yaml
+from gatebook.ledger import Claim, entries, rows, verdict
+
+
+def run(name, loss, status="finished", **parameters):
+    metrics = {"loss": loss, "accuracy": 1 - loss}
+    return {
+        "page": "memory/copy",
+        "name": name,
+        "seed": 0,
+        "status": status,
+        "metrics": metrics,
+        "parameters": {"length": 5} | parameters,
+    }
+
+
+def claim(rule, metric="loss", **fields):
+    return Claim(
+        "c", "P2", "p", "memory/copy", metric=metric, reproduced=rule, **fields
+    )
+
+
+RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), run("LSTM", 2.0)]
+
+
+@pytest.mark.parametrize(
+    "rule, holds",
+    [
+        ('median("UR") <= 0.2', True),
+        ('median("UR") < 0.2', False),
+        ('low("UR") == 0.1 and high("UR") == 0.6', True),
+        ('seeds("UR") == 3 and seeds("LSTM") == 1', True),
+        ('median("UR") <= 0.1 * log(8)', True),
+        ('median("UR", "accuracy") == 0.8', True),
+        ('max(median("UR"), median("LSTM")) > 3 or not diverged("UR")', True),
+        ('median("LSTM") - median("UR") > 1.9', False),
+    ],
+)
+def test_a_rule_is_worked_out_from_the_runs(rule, holds):
+    expected = "reproduced" if holds else "not at this size"
+    assert verdict(claim(rule), RUNS) == expected
+
+
+def test_a_weaker_rule_gives_partly():
+    weak = {"partly": 'median("UR") < 1'}
+    assert verdict(claim('median("UR") < 0.01', **weak), RUNS) == "partly"
+    assert verdict(claim('median("UR") < 1', **weak), RUNS) == "reproduced"
+
+
+def test_a_method_without_a_run_is_an_honest_blank():
+    assert verdict(claim('median("C") < 1'), RUNS) == "no run"
+    assert verdict(claim('median("UR") < median("C")'), RUNS) == "no run"
+    assert verdict(Claim("c", "P1", "p", "memory/copy"), RUNS) == "no run"
+
+
+@pytest.mark.parametrize("sign", ["<", ">"])
+def test_nothing_holds_of_a_method_whose_runs_all_diverged(sign):
+    runs = [run("UR", 0.1, "diverged"), run("LSTM", 2.0)]
+    assert verdict(claim(f'median("UR") {sign} 1'), runs) == "not at this size"
+    assert verdict(claim('diverged("UR") == 1'), runs) == "reproduced"
+
+
+def test_only_runs_with_the_claims_parameters_count():
+    runs = [run("UR", 0.1), run("UR", 0.9, length=9)]
+    assert verdict(claim('median("UR") == 0.9', where={"length": 9}), runs) == (
+        "reproduced"
+    )
+
+
+@pytest.mark.parametrize("rule", ['median("UR"', "open('/etc/passwd')", "medium(1)"])
+def test_a_rule_that_is_none_is_named(rule):
+    with pytest.raises(ValueError, match="page memory/copy: rule .* cannot be"):
+        verdict(claim(rule), RUNS)
+
+
+def test_a_rule_with_an_unknown_metric_names_those_there_are():
+    with pytest.raises(ValueError, match="unknown metric 'los'; did you mean 'loss'"):
+        verdict(claim('median("UR", "los") < 1'), RUNS)
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book with one file of claims; returns its writer."""
+    (tmp_path / "_toc.yml").touch()
+    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
+    file = tmp_path / "book" / "claims" / "memory" / "copy.yaml"
+    file.parent.mkdir(parents=True)
+
+    def write(*entries, runs=(), profile="laptop"):
+        file.write_text(yaml.safe_dump(list(entries)))
+        folder = tmp_path / "data" / "results" / "memory" / "copy" / profile
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, each in enumerate(runs):
+            (folder / f"{i}.json").write_text(json.dumps(each))
+
+    return write
+
+
+ENTRY = {
+    "claim": "UR solves it",
+    "source": "P2 §3.1",
+    "paper": "solved",
+    "metric": "loss",
+    "methods": ["UR", "LSTM"],
+    "reproduced": 'median("UR") < 0.3',
+}
+
+
+def test_a_row_shows_both_figures_the_scale_and_the_command(book):
+    book(ENTRY, runs=RUNS)
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert (row.seeds, row.diverged, row.verdict) == (4, 0, "reproduced")
+    assert row.scale == "laptop, N = 5"
+    assert row.command == "gatebook run memory/copy --profile laptop --fresh"
+
+
+def test_runs_of_the_papers_size_come_first(book):
+    book(ENTRY, runs=RUNS)
+    book(ENTRY, runs=[run("UR", 0.5), run("LSTM", 1.0)], profile="paper")
+    (row,) = entries("memory/copy")
+    assert (row.scale, row.verdict) == ("paper, N = 5", "not at this size")
+
+
+def test_a_claim_without_runs_says_so(book):
+    book(ENTRY)
+    (row,) = entries("memory/copy")
+    assert (row.ours, row.seeds, row.scale, row.verdict) == ("–", 0, "–", "no run")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"metrics": "loss"}, "unknown field 'metrics'; did you mean 'metric'"),
+        ({"metric": None}, "needs both a metric and a rule"),
+        ({"source": ...}, "a claim lacks source"),
+    ],
+)
+def test_a_claim_that_is_not_whole_is_named_with_its_file(book, change, message):
+    entry = {k: v for k, v in (ENTRY | change).items() if v is not ...}
+    book(entry)
+    with pytest.raises(ValueError, match=message) as error:
+        entries("memory/copy")
+    assert "copy.yaml" in str(error.value)
+
+
+def test_a_page_without_claims_is_named(book):
+    book(ENTRY)
+    with pytest.raises(ValueError, match="unknown page 'memory/cpy'; did you mean"):
+        entries("memory/cpy")
+
+
+def test_a_pages_table_has_the_lines_without_the_command(book):
+    book(ENTRY, runs=RUNS)
+    (row,) = rows("memory/copy")
+    assert row["here"] == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert "command" not in row
