@@ -18,7 +18,16 @@ import torch
 from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
-from gatebook.train import Job, Plan, build, evaluate, fit, fit_together, show_progress
+from gatebook.train import (
+    Job,
+    Plan,
+    Until,
+    build,
+    evaluate,
+    fit,
+    fit_together,
+    show_progress,
+)
 
 TASK = Adding(8, batch_size=16, validation_size=40)
 PLAN = Plan(20, learning_rate=1e-2, evaluate_every=5)
@@ -133,6 +142,36 @@ def test_a_plan_that_cannot_be_followed_is_refused_at_once(options, message):
     with pytest.raises(ValueError) as error:
         Plan(**{"steps": 5} | options)
     assert str(error.value).startswith(message)
+
+
+# -- a plan with a goal ------------------------------------------------------------
+
+
+def test_a_run_ends_at_the_first_evaluation_that_reaches_its_goal():
+    task = Adding(4, batch_size=8)
+    whole = fit(build(task, LSTM, 8, 0), task, Plan(60, 1e-2, evaluate_every=5))
+    losses = whole.curves["loss"]
+    goal = sorted(losses)[len(losses) // 2]
+    until = Until(60, 1e-2, evaluate_every=5, goal=goal)
+    history = fit(build(task, LSTM, 8, 0), task, until)
+    end = next(i for i, loss in enumerate(losses) if loss <= goal) + 1
+    assert 1 < end < len(losses)
+    assert history.curves["loss"] == losses[:end]
+    assert history.step == whole.curves["step"][end - 1]
+    assert history.status == "finished"
+
+
+def test_a_run_that_misses_its_goal_ends_with_the_plan():
+    task = Adding(4, batch_size=2)
+    history = fit(build(task, LSTM, 4, 0), task, Until(3, goal=1e-9))
+    assert history.step == 3
+
+
+def test_a_goal_is_positive_and_named():
+    with pytest.raises(TypeError, match="goal"):
+        Until(3)
+    with pytest.raises(ValueError, match="goal is 0"):
+        Until(3, goal=0.0)
 
 
 # -- divergence --------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from gatebook.checkpoint import write_atomic
-from gatebook.errors import check_device, suggest
+from gatebook.errors import check_choice, check_device, suggest
 from gatebook.paths import root
 from gatebook.progress import show_progress
 from gatebook.random import derive_seed
@@ -217,6 +217,27 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
         "seeds": len(runs),
         "diverged": len(runs) - len(done),
     }
+
+
+def first_below(curves: dict[str, list[Any]], score: str, level: float) -> float:
+    """The first evaluated step at which a score is at or below a level.
+
+    Arguments:
+        curves: of a run or a history; ``None`` in them is not below anything.
+        score: one of them, such as ``"loss"``.
+        level: in the score's unit.
+
+    Returns:
+        the step; infinite if the score never got there.
+
+    Example:
+        >>> first_below({"step": [0, 50, 100], "loss": [2.0, 0.3, 0.1]}, "loss", 0.2)
+        100
+    """
+    check_choice("score", score, [name for name in curves if name != "step"])
+    pairs = zip(curves["step"], curves[score], strict=True)
+    reached = (step for step, v in pairs if v is not None and v <= level)
+    return next(reached, float("inf"))
 
 
 def provenance(device: str = "cpu") -> dict[str, Any]:

@@ -133,6 +133,37 @@ class Plan:
         if self.clip is not None:
             check_positive("clip", self.clip)
 
+    def done(self, history: History) -> bool:
+        """Whether the run has come to its end."""
+        return history.step >= self.steps
+
+
+@dataclass(frozen=True)
+class Until(Plan):
+    """A plan that ends when the validation loss is low enough, or at ``steps``.
+
+    The loss is known at evaluations only, so that a run may go on for up to
+    ``evaluate_every`` steps after it has reached the goal.
+
+    Arguments:
+        goal: the run ends at an evaluation with a loss at or below this value.
+
+    Example:
+        >>> plan = Until(1000, goal=0.1)
+        >>> plan.done(History({"loss": [2.0, 0.09]}, step=200))
+        True
+    """
+
+    goal: float = field(kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive("goal", self.goal)
+
+    def done(self, history: History) -> bool:
+        """Whether the goal or the last step was reached."""
+        return super().done(history) or history.last("loss") <= self.goal
+
 
 def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
     """Mean scores over the examples of ``batches``, in evaluation mode."""
@@ -270,8 +301,8 @@ class _Training:
         self.model.train()
 
     def goes_on(self) -> bool:
-        """Whether steps are left."""
-        return self.history.step < self.plan.steps and not self.history.diverged_at
+        """Whether there is something left to do."""
+        return not (self.plan.done(self.history) or self.history.diverged_at)
 
     def batch(self) -> Batch:
         """Input and target of the step at hand."""
