@@ -1,14 +1,15 @@
 """An experiment: every point is trained once, and its run says what it was."""
 
+import math
 from pathlib import Path
 
 import pytest
 from gatebook import LSTM
-from gatebook.experiment import Point, train_all
+from gatebook.experiment import Point, image_scores, train_all
 from gatebook.gates import resolve
 from gatebook.results import Store
-from gatebook.tasks import Copy
-from gatebook.train import Plan, build, fit
+from gatebook.tasks import Copy, Pixels
+from gatebook.train import History, Plan, build, fit
 
 
 def point(seed: int = 0, name: str = "UR", steps: int = 3, **options) -> Point:
@@ -95,3 +96,14 @@ def test_a_gru_is_a_gru(store):
 def test_an_unknown_core_is_named(store):
     with pytest.raises(ValueError, match="unknown core 'LTSM'; did you mean 'LSTM'"):
         Point("UR", 0, point().task, Plan(1), 6, "LTSM")
+
+
+def test_the_scores_of_a_run_on_images():
+    task = Pixels(pool=4, source="embedded")
+    model = build(task, LSTM, 4, 0)
+    history = History({"step": [0, 1], "accuracy": [0.5, 0.25]}, step=1)
+    scores = image_scores(model, task, history)
+    assert 0 <= scores.pop("accuracy") <= 1
+    assert scores == {"best_validation": 0.5, "mean_validation": 0.375, "fall": 0.25}
+    history.diverged_at = 1
+    assert math.isnan(image_scores(model, task, history)["accuracy"])

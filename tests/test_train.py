@@ -19,6 +19,7 @@ from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
 from gatebook.train import (
+    History,
     Job,
     Plan,
     Until,
@@ -543,3 +544,33 @@ def test_dropout_is_refused_in_company():
     model = build(jobs[0].task, LSTM, 5, 0, num_layers=2, dropout=0.1)
     with pytest.raises(ValueError, match=r"dropout of rnn is 0\.1; allowed: 0"):
         fit_together([replace(jobs[0], model=model), jobs[1]])
+
+
+# -- dropout of the head, and what a curve says ------------------------------------
+
+
+def test_dropout_of_the_head_is_decided_by_the_models_seed():
+    def numbers(seed):
+        model = build(Copy(2), LSTM, 4, seed, head_size=50, head_dropout=0.5)
+        layer = model.head[2]
+        return layer(torch.ones(1000)), layer, model
+
+    first, layer, model = numbers(1)
+    assert set(first.tolist()) == {0.0, 2.0} and 400 < (first == 0).sum() < 600
+    torch.rand(3)  # torch's own generator has no part in it
+    assert torch.equal(numbers(1)[0], first)
+    assert not torch.equal(numbers(2)[0], first)
+    model.eval()
+    assert torch.equal(layer(torch.ones(5)), torch.ones(5))
+
+
+def test_dropout_without_a_hidden_layer_is_refused():
+    with pytest.raises(ValueError, match="head_dropout is 0.5; allowed: 0 where"):
+        build(Copy(2), LSTM, 4, 0, head_dropout=0.5)
+
+
+def test_what_a_curve_says_of_the_way():
+    history = History({"step": [0, 1, 2, 3], "accuracy": [0.1, 0.5, 0.2, 0.4]})
+    assert history.mean("accuracy") == pytest.approx(0.3)
+    assert history.fall("accuracy") == pytest.approx(0.3)
+    assert History({"accuracy": [0.1, 0.2]}).fall("accuracy") == 0

@@ -9,7 +9,16 @@ from gatebook.errors import check_choice
 from gatebook.results import Run, Store
 from gatebook.rnn import GRU, LSTM, RNN
 from gatebook.tasks.base import Task
-from gatebook.train import History, Plan, SequenceModel, build, fit, show_progress
+from gatebook.tasks.pixels import Pixels
+from gatebook.train import (
+    History,
+    Plan,
+    SequenceModel,
+    build,
+    evaluate,
+    fit,
+    show_progress,
+)
 
 CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}
 """The cores by the names that pages give them."""
@@ -63,6 +72,27 @@ class Point:
 def last_scores(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
     """The last value of each score on the validation set."""
     return {k: history.last(k) for k in history.curves if k != "step"}
+
+
+def image_scores(
+    model: SequenceModel, task: Pixels, history: History
+) -> dict[str, float]:
+    """A run on images: where it ended, and how it went there.
+
+    Returns:
+        ``accuracy`` on the test images, NaN for a diverged run; of the accuracy on
+        the held-out images the highest value, ``best_validation``, the mean over the
+        evaluations, ``mean_validation``, and the largest fall below an earlier
+        value, ``fall``.
+    """
+    whole = history.status == "finished"
+    test = evaluate(model, task, task.test()) if whole else {"accuracy": float("nan")}
+    return {
+        "accuracy": test["accuracy"],
+        "best_validation": history.best("accuracy"),
+        "mean_validation": history.mean("accuracy"),
+        "fall": history.fall("accuracy"),
+    }
 
 
 def train_all(

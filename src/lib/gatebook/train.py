@@ -1,6 +1,7 @@
 """One training loop for all tasks and models."""
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
@@ -17,8 +18,34 @@ from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.progress import show_progress as show_progress
+from gatebook.random import Streams
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from a model's own stream, so that its seed decides it.
+
+    Arguments:
+        p: probability that a value is set to 0 in training.
+        streams: the model's.
+    """
+
+    def __init__(self, p: float, streams: Streams):
+        super().__init__()
+        check_probability("head_dropout", p)
+        self.p, self.streams = p, streams
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Zeros with probability p, the others divided by 1 - p."""
+        if not self.training or self.p == 0:
+            return x
+        numbers = torch.empty_like(x).uniform_(generator=self.streams["head", x.device])
+        return torch.where(numbers < self.p, 0.0, x / max(1 - self.p, 1e-12))
+
+    def extra_repr(self) -> str:
+        """Its probability; a checkpoint tells models apart by it."""
+        return f"p={self.p}"
 
 
 class SequenceModel(nn.Module):
@@ -30,6 +57,8 @@ class SequenceModel(nn.Module):
         steps_read: how many steps at the end the head reads.
         head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
             has 256 for images, P3 none).
+        head_dropout: probability of dropout on that layer (P2 D.2: 0.5 where there
+            is zoneout); needs gatebook's own ``rnn``.
     """
 
     def __init__(
@@ -38,12 +67,20 @@ class SequenceModel(nn.Module):
         output_size: int,
         steps_read: int,
         head_size: int = 0,
+        head_dropout: float = 0.0,
     ):
         super().__init__()
+        if head_dropout and not (head_size and isinstance(rnn, RNN)):
+            raise ValueError(
+                f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
+                "or rnn is torch's own"
+            )
         self.rnn, self.steps_read = rnn, steps_read
         width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
         last = nn.Linear(head_size or width, output_size)
         hidden = [nn.Linear(width, head_size), nn.ReLU()] if head_size else []
+        if head_dropout and isinstance(rnn, RNN):
+            hidden.append(Dropout(head_dropout, rnn.streams))
         self.head = nn.Sequential(*hidden, last)
 
     def forward(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "S B K"]:
@@ -65,13 +102,14 @@ def build(
         kind: `gatebook.LSTM` or `gatebook.GRU`.
         hidden_size: H.
         seed: the run's seed. Torch's default generator is left as it was.
-        options: ``head_size``, and whatever ``kind`` takes (``gate``, ``h_detach``).
+        options: ``head_size`` and ``head_dropout``, and whatever ``kind`` takes
+            (``gate``, ``h_detach``).
     """
-    head_size = options.pop("head_size", 0)
+    head = {k: options.pop(k) for k in ("head_size", "head_dropout") if k in options}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = kind(task.input_size, hidden_size, seed=seed, **options)
-        return SequenceModel(rnn, task.output_size, task.steps_read, head_size)
+        return SequenceModel(rnn, task.output_size, task.steps_read, **head)
 
 
 @dataclass
@@ -100,6 +138,17 @@ class History:
     def best(self, score: str) -> float:
         """The highest value that ``score`` reached; NaN if none was taken."""
         return max(self.curves.get(score, []), default=float("nan"))
+
+    def mean(self, score: str) -> float:
+        """The mean of ``score`` over the evaluations: high for who learns early."""
+        values = self.curves.get(score, [])
+        return sum(values) / len(values) if values else float("nan")
+
+    def fall(self, score: str) -> float:
+        """The most by which ``score`` ever lay below an earlier value; at least 0."""
+        values = self.curves.get(score, [float("nan")])
+        peaks = itertools.accumulate(values, max)
+        return max(peak - value for peak, value in zip(peaks, values, strict=True))
 
     def last(self, score: str) -> float:
         """The last value of ``score``; NaN if none was taken."""
