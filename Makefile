@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help book test test-slow lint lock bench clean
+.PHONY: help book test test-slow lint lock publish-check bench clean
 
 help:  ## list the commands
 	@echo "usage: make COMMAND"
@@ -34,6 +34,9 @@ lock: $(READY)  ## install what pyproject.toml adds; write lock and environment.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
 	$(BIN)/python tools/lock.py
 	@touch $(READY)
+
+publish-check: $(READY) node_modules/ready  ## what must hold before publishing
+	$(BIN)/gatebook publish --check --profile $(PROFILE)
 
 bench: $(READY)  ## time and memory against torch.nn.LSTM (STORE=--store keeps them)
 	$(BIN)/python bench/speed.py $(STORE)

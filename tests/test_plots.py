@@ -194,6 +194,7 @@ def test_gate_histograms_have_before_above_after():
     [
         lambda: plots.learning_curves([], "loss", 2.08),
         lambda: plots.gate_histograms([], ["UR", "LSTM"]),
+        lambda: plots.gate_histograms([], []),
     ],
 )
 def test_a_figure_without_runs_says_so(draw):

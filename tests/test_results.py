@@ -5,7 +5,7 @@ import multiprocessing
 
 import pytest
 from gatebook import results
-from gatebook.results import Store, load, median_of, read
+from gatebook.results import Store, first_below, load, median_of, read
 
 
 @pytest.fixture
@@ -42,7 +42,6 @@ def test_a_run_just_done_is_what_a_later_reading_gives(store):
 
 def test_a_run_that_lacks_something_is_not_stored_and_keeps_its_checkpoint(store):
     def work(checkpoint):
-        checkpoint.parent.mkdir(parents=True)
         checkpoint.write_bytes(b"state")
         return {"metrics": {}}
 
@@ -83,7 +82,6 @@ def test_a_run_says_where_it_comes_from(store):
 
 def test_the_checkpoint_goes_when_the_run_is_stored(store):
     def work(checkpoint):
-        checkpoint.parent.mkdir(parents=True)
         checkpoint.write_bytes(b"state")
         return done()
 
@@ -94,7 +92,7 @@ def test_the_checkpoint_goes_when_the_run_is_stored(store):
 def test_a_run_that_fails_stores_nothing(store):
     with pytest.raises(ZeroDivisionError):
         store.run("UR", 1, {}, lambda checkpoint: 1 / 0)
-    assert not store.path.exists()
+    assert not list(store.path.iterdir())
 
 
 def test_a_value_that_is_not_finite_is_null(store):
@@ -150,6 +148,15 @@ def test_the_median_counts_diverged_runs():
 
 def write(folder, seed):
     Store("p", "laptop", folder).run("UR", seed % 3, {}, lambda checkpoint: done())
+
+
+def test_the_first_step_below_a_level_skips_what_is_not_finite():
+    curves = {"step": [0, 10, 20, 30], "loss": [2.0, None, 0.5, 0.1]}
+    assert first_below(curves, "loss", 0.5) == 20
+    assert first_below(curves, "loss", 2.0) == 0
+    assert first_below(curves, "loss", 0.05) == float("inf")
+    with pytest.raises(ValueError, match="unknown score 'los'"):
+        first_below(curves, "los", 0.5)
 
 
 def test_processes_side_by_side_do_not_corrupt(tmp_path):

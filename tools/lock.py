@@ -1,12 +1,15 @@
 """Write requirements.lock and environment.yml from what is installed here.
 
     make lock
+    python tools/lock.py --check    # write nothing; fail if they would change
 
 The lock holds every package that pyproject.toml asks for, directly or not, with its
 exact version; what else lies in the environment is left out. A local version such as
 ``2.13.0+cpu`` is written without its suffix, so that any build of it will do.
 """
 
+import difflib
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -61,14 +64,29 @@ def environment(pins: list[str]) -> str:
     return head + "".join(f"      - {pin}\n" for pin in pins) + "      - -e .\n"
 
 
-def main() -> None:
-    """Write both files."""
+def check(files: dict[str, str]) -> int:
+    """Say what each file would gain and lose; 1 if anything."""
+    code = 0
+    for name, text in files.items():
+        held = (ROOT / name).read_text().splitlines()
+        for line in difflib.unified_diff(held, text.splitlines(), name, "here", n=0):
+            print(line.rstrip())
+            code = 1
+    return code
+
+
+def main() -> int:
+    """Write both files, or compare them with what is installed."""
     found = pins(direct())
     lock = "# Every version, written by `make lock`.\n" + "\n".join(found) + "\n"
-    (ROOT / "requirements.lock").write_text(lock)
-    (ROOT / "environment.yml").write_text(environment(found))
+    files = {"requirements.lock": lock, "environment.yml": environment(found)}
+    if "--check" in sys.argv[1:]:
+        return check(files)
+    for name, text in files.items():
+        (ROOT / name).write_text(text)
     print(f"{len(found)} packages in requirements.lock and environment.yml")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

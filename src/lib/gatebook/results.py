@@ -1,5 +1,6 @@
 """The results store: one JSON file a run, written whole or not at all."""
 
+import contextlib
 import datetime
 import functools
 import json
@@ -8,16 +9,18 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from gatebook.checkpoint import write_atomic
-from gatebook.errors import check_device, suggest
+from gatebook.errors import check_choice, check_device, suggest
 from gatebook.paths import root
+from gatebook.progress import show_progress
 from gatebook.random import derive_seed
 
 Run = dict[str, Any]
@@ -72,6 +75,9 @@ class Store:
     ) -> Run:
         """The stored run if there is one, else do the work and store it.
 
+        Of two processes that want the same run, one does the work and the other
+        waits for it. If the first is killed, the other goes on from its checkpoint.
+
         Arguments:
             name: the method, as on the pages: ``"UR"``.
             seed: the run's seed.
@@ -83,8 +89,21 @@ class Store:
             the run with its provenance, as a later reading gives it.
         """
         file = self.file(name, seed, parameters)
-        if file.exists():
-            return read(file)
+        if not file.exists():
+            with alone(file):
+                if not file.exists():  # another process may have made it meanwhile
+                    self._make(file, name, seed, parameters, work)
+        _tell_runner(file)
+        return read(file)
+
+    def _make(
+        self,
+        file: Path,
+        name: str,
+        seed: int,
+        parameters: dict[str, Any],
+        work: Callable[[Path], Run],
+    ) -> None:
         checkpoint = file.with_suffix(".safetensors")
         commit()  # remembered now: the checkout may be edited while the run goes on
         started = datetime.datetime.now(datetime.UTC)
@@ -101,15 +120,55 @@ class Store:
             **provenance(self.device),
         }
         text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
-        read_back = _parsed(text, file)  # before it is stored: it may lack something
+        _parsed(text, file)  # before it is stored: it may lack something
         write_atomic(file, text.encode())
         checkpoint.unlink(missing_ok=True)
-        return read_back
 
     def load(self) -> list[Run]:
         """All runs of this page and profile, by name and seed."""
         runs = [read(file) for file in sorted(self.path.glob("*.json"))]
         return sorted(runs, key=lambda run: (run["name"], run["seed"]))
+
+
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Keep other processes from making the same file meanwhile.
+
+    The system frees the lock of a process that is killed.
+
+    Raises:
+        OSError: if the folder cannot be written, with the system's reason.
+    """
+    path = file.with_suffix(".lock")
+    lock = FileLock(path)
+    _enter(lock, path)
+    try:
+        yield
+    finally:
+        # Removed while it is held: who waits then finds it gone, and makes a new one.
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _enter(lock: FileLock, path: Path) -> None:
+    """Wait for a lock, and say so every minute."""
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=60)
+            return
+        except Timeout:
+            show_progress(f"waiting for the process that makes {path.stem}")
+        except OSError as error:
+            reason = f"cannot write: {error.strerror}"
+            raise OSError(error.errno, reason, str(path)) from error
+
+
+def _tell_runner(file: Path) -> None:
+    """Note the file of a run that a page used, for a sweep to know its results by."""
+    if name := os.environ.get("GATEBOOK_RUNS"):
+        with open(name, "a") as notes:
+            notes.write(f"{file}\n")
 
 
 def load(page: str, profile: str) -> list[Run]:
@@ -158,6 +217,27 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
         "seeds": len(runs),
         "diverged": len(runs) - len(done),
     }
+
+
+def first_below(curves: dict[str, list[Any]], score: str, level: float) -> float:
+    """The first evaluated step at which a score is at or below a level.
+
+    Arguments:
+        curves: of a run or a history; ``None`` in them is not below anything.
+        score: one of them, such as ``"loss"``.
+        level: in the score's unit.
+
+    Returns:
+        the step; infinite if the score never got there.
+
+    Example:
+        >>> first_below({"step": [0, 50, 100], "loss": [2.0, 0.3, 0.1]}, "loss", 0.2)
+        100
+    """
+    check_choice("score", score, [name for name in curves if name != "step"])
+    pairs = zip(curves["step"], curves[score], strict=True)
+    reached = (step for step, v in pairs if v is not None and v <= level)
+    return next(reached, float("inf"))
 
 
 def provenance(device: str = "cpu") -> dict[str, Any]:

@@ -27,7 +27,7 @@ from gatebook.checkpoint import write_atomic
 from gatebook.paths import root
 from gatebook.run.downloads import NOTEBOOKS
 from gatebook.run.execute import PageError, notebook_of
-from gatebook.run.imports import browser_files, modules_behind
+from gatebook.run.imports import browser_files, modules_of
 from gatebook.run.pages import Page, find, page_names
 
 RENDERED_FROM = (
@@ -99,9 +99,7 @@ def page_key(page: Page, profile: str) -> str:
     stored results, and the versions of everything installed.
     """
     parts = [page.file.read_text(), page.effective(profile, {}), profile]
-    cells = page.notebook().cells
-    code = "\n".join(_plain(c.source) for c in cells if c.cell_type == "code")
-    modules = modules_behind(code)
+    modules = modules_of(page)
     parts += [(module, file.read_text()) for module, file in modules.items()]
     parts += [(f.name, f.read_text()) for f in browser_files(modules)]
     if "gatebook.data" in modules:
@@ -110,12 +108,6 @@ def page_key(page: Page, profile: str) -> str:
     parts += [(f.name, f.read_text()) for f in sorted(stored.rglob("*.json"))]
     parts.append((root() / "requirements.lock").read_text())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _plain(source: str) -> str:
-    """Python without IPython's magic lines."""
-    lines = source.splitlines()
-    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
 
 
 class _State:

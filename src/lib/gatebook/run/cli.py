@@ -1,8 +1,10 @@
 """The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
 
 import json
+import signal
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +60,69 @@ def run(
 
 
 @app.command()
+def sweep(
+    page: Annotated[str, typer.Argument(help="The page, such as memory/copy.")],
+    grid: Annotated[
+        list[str],
+        typer.Option(help="name=value,value or name=0:3; may be repeated."),
+    ],
+    p: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, equal at all points."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+    workers: Annotated[
+        int | None, typer.Option(help="Points at once; default: one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each point.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, tcp://host:8786.")
+    ] = None,
+    limit: Annotated[
+        float, typer.Option(help="Minutes without a sign of life that a point has.")
+    ] = 60.0,
+) -> None:
+    """Run a page at every point of a grid; finished points are not run again."""
+    from gatebook.run.grid import points
+    from gatebook.run.sweep import report
+    from gatebook.run.sweep import sweep as run_sweep
+
+    # A batch system ends a job so: with time to store its state.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    outcomes = run_sweep(
+        points(page, profile, grid, _given(p or [])),
+        workers=workers,
+        threads=threads,
+        scheduler=scheduler,
+        limit=limit,
+    )
+    sys.exit(report(outcomes))
+
+
+@app.command()
+def results(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="name=UR,LSTM or seed=0:3 or length=100; may be repeated."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a .parquet or .csv file.")
+    ] = None,
+) -> None:
+    """List the stored runs, some of them, or write them to a file."""
+    from gatebook.run import table
+
+    runs = table.chosen(table.stored(page), where or [])
+    if export is None:
+        print(*map(table.line, runs), sep="\n", end="\n" if runs else "")
+        print(f"{len(runs)} runs")
+        return
+    table.export(runs, export)
+    print(f"{len(runs)} runs in {export}")
+
+
+@app.command()
 def build(
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
 ) -> None:
@@ -67,6 +132,22 @@ def build(
     started = time.monotonic()
     first = build_book(profile)
     print(f"built after {time.monotonic() - started:.0f} s; open {first}")
+
+
+@app.command()
+def publish(
+    check: Annotated[bool, typer.Option("--check", help="Check only.")] = False,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Check all that must hold before the site is published."""
+    if not check:
+        raise ValueError(
+            "publish is left to .github/workflows/pages.yml, on every push to main; "
+            "allowed: --check"
+        )
+    from gatebook.run.publish import check as check_site
+
+    print(f"ready to publish: {check_site(profile)}")
 
 
 @app.command()

@@ -3,25 +3,59 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import papermill
+import psutil
+from jupyter_core.utils import ensure_event_loop
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from gatebook.paths import root
+from gatebook.results import STORED
 from gatebook.run.pages import Page, find
 
 KEPT = ("laptop", "paper")
 """Profiles whose results are kept in git and whose finished runs are not repeated."""
 
+PATIENCE = 10.0
+"""Seconds that an interrupted kernel has before it is asked again; thrice, then it
+is killed."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""A kernel takes its settings from the environment of the process that starts it."""
+
 
 class PageError(RuntimeError):
     """A cell of a page failed; the message is the cell's error."""
+
+
+class KernelLost(PageError):
+    """A page's kernel was killed, or showed no sign of life for too long."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an execution of a page leaves what it makes.
+
+    Arguments:
+        notebook: the executed notebook.
+        results: the folder of results, ``data/results`` or one below ``_build``.
+        profile: the name that results are stored under.
+    """
+
+    notebook: Path
+    results: Path
+    profile: str
 
 
 def run_page(
@@ -45,25 +79,16 @@ def run_page(
     """
     page = find(name)
     parameters = page.effective(profile, given or {})
-    target = notebook_of(page.name, profile)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part.ipynb")
-    try:
-        with _environment(page, profile, parameters) as folder:
-            _execute(page, parameters, part, folder)
-        os.replace(part, target)
-    except PapermillExecutionError as error:
-        failed = target.with_suffix(".failed.ipynb")
-        os.replace(part, failed)
-        if error.ename == "KeyboardInterrupt":
-            raise KeyboardInterrupt from error
-        raise PageError(
-            f"page {page.name}, cell {error.exec_count}: {error.ename}: "
-            f"{error.evalue}; the notebook up to there is {failed}"
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
-    return target
+    results, stored_as = where(page, profile, parameters)
+    if profile not in KEPT:
+        shutil.rmtree(results / page.name / stored_as, ignore_errors=True)
+    place = Place(notebook_of(page.name, profile), results, stored_as)
+    with tempfile.TemporaryDirectory() as folder:
+        progress = Path(folder) / "progress"
+        progress.touch()
+        with _shown(progress, page.name):
+            execute(page, parameters, place, progress)
+    return place.notebook
 
 
 def notebook_of(page: str, profile: str) -> Path:
@@ -71,21 +96,83 @@ def notebook_of(page: str, profile: str) -> Path:
     return root() / "_build" / "runs" / page / f"{profile}.ipynb"
 
 
-def _execute(
+def execute(
+    page: Page,
+    parameters: dict[str, Any],
+    place: Place,
+    progress: Path,
+    *,
+    settings: dict[str, str] | None = None,
+    silence: float | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Execute a page whose parameters have been checked.
+
+    Arguments:
+        page: what to execute.
+        parameters: by name.
+        place: where its notebook and its results go.
+        progress: the file to which the kernel adds its lines of progress.
+        settings: more of the kernel's environment.
+        silence: seconds without a sign of life, which is a line of progress or a
+            finished cell, after which the kernel is killed.
+        stop: stops the page as Ctrl-C does, once it is set: a training stores its
+            state first.
+
+    Raises:
+        PageError: if a cell fails.
+        KernelLost: if the kernel dies or is silent for too long.
+        KeyboardInterrupt: if the page was stopped.
+    """
+    part = place.notebook.with_suffix(".part.ipynb")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    stop = stop or threading.Event()
+    try:
+        with _kernel_environment(place, progress, settings or {}) as folder:
+            watch = _Watch([progress, part], silence, stop)
+            watch(lambda: _papermill(page, parameters, part, folder))
+        os.replace(part, place.notebook)
+    except (PapermillExecutionError, DeadKernelError) as error:
+        failed = place.notebook.with_suffix(".failed.ipynb")
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(part, failed)
+        if stop.is_set():
+            raise KeyboardInterrupt from error
+        raise _told(page, error, failed, watch) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _told(page: Page, error: Exception, failed: Path, watch: "_Watch") -> PageError:
+    """A failure in one line."""
+    if not isinstance(error, PapermillExecutionError):
+        why = "died; the system kills a process that takes too much memory"
+        if watch.hung:
+            why = f"showed no sign of life for {watch.silence:.0f} s and was stopped"
+        return KernelLost(f"page {page.name}: its kernel {why}")
+    return PageError(
+        f"page {page.name}, cell {error.exec_count}: {error.ename}: "
+        f"{error.evalue}; the notebook up to there is {failed}"
+    )
+
+
+def _papermill(
     page: Page, parameters: dict[str, Any], output: Path, folder: Path
 ) -> None:
-    papermill.execute_notebook(
-        page.notebook(),
-        str(output),
-        parameters=parameters,
-        kernel_name="python3",
-        cwd=str(page.file.parent),
-        progress_bar=False,
-        autosave_cell_every=0,
-        # A kernel that is stopped would log its own traceback into the terminal.
-        extra_arguments=["--log-level=CRITICAL"],
-        config=Config({"KernelManager": _sockets(folder)}),
-    )
+    # Made here to be closed here: the one that nbclient makes is left open.
+    with contextlib.closing(ensure_event_loop()):
+        papermill.execute_notebook(
+            page.notebook(),
+            str(output),
+            parameters=parameters,
+            kernel_name="python3",
+            cwd=str(page.file.parent),
+            progress_bar=False,
+            autosave_cell_every=0,
+            # A kernel that is stopped would log its own traceback into the terminal.
+            extra_arguments=["--log-level=CRITICAL"],
+            config=Config({"KernelManager": _sockets(folder)}),
+        )
 
 
 def _sockets(folder: Path) -> dict[str, str]:
@@ -99,6 +186,70 @@ def _sockets(folder: Path) -> dict[str, str]:
     return {"transport": "ipc", "ip": str(folder / "kernel")}
 
 
+class _Watch:
+    """Does the work in a thread, and looks after its kernel meanwhile.
+
+    Arguments:
+        signs: files that change when the kernel gets on.
+        silence: seconds without such a change after which the kernel is killed.
+        stop: see `execute`; Ctrl-C sets it.
+    """
+
+    def __init__(self, signs: list[Path], silence: float | None, stop: threading.Event):
+        self.signs, self.silence, self.stop = signs, silence, stop
+        self.hung, self.asked, self.asked_at = False, 0, 0.0
+        self.started = time.time()
+
+    def __call__(self, work: Callable[[], None]) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(work)
+            while not running.done():
+                try:
+                    wait([running], timeout=0.2)
+                    self._look()
+                except KeyboardInterrupt:
+                    # Asked a second time, a training does not wait for its step.
+                    self.asked_at = 0.0
+                    self.stop.set()
+        running.result()
+
+    def _look(self) -> None:
+        if self.stop.is_set() and time.time() - self.asked_at > PATIENCE:
+            self.asked, self.asked_at = self.asked + 1, time.time()
+            for kernel in _kernels():
+                # An idle kernel, between two cells, does not hear the first.
+                _send(kernel, "kill" if self.asked > 3 else "interrupt")
+        if self.silence and time.time() - self._last_sign() > self.silence:
+            self.hung = True
+            for kernel in _kernels():
+                _send(kernel, "kill")
+
+    def _last_sign(self) -> float:
+        times = [self.started]
+        for file in self.signs:
+            with contextlib.suppress(FileNotFoundError):
+                times.append(file.stat().st_mtime)
+        return max(times)
+
+
+def _kernels() -> list[psutil.Process]:
+    """The kernels that this process has started."""
+    found = []
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if "ipykernel_launcher" in child.cmdline():
+                found.append(child)
+    return found
+
+
+def _send(process: psutil.Process, what: str) -> None:
+    with contextlib.suppress(psutil.Error):
+        if what == "kill":
+            process.kill()
+        elif os.name == "posix":
+            process.send_signal(signal.SIGINT)
+
+
 def where(page: Page, profile: str, parameters: dict[str, Any]) -> tuple[Path, str]:
     """The folder that results go to, and the profile's name they are stored under.
 
@@ -107,7 +258,7 @@ def where(page: Page, profile: str, parameters: dict[str, Any]) -> tuple[Path, s
     experiment, stored as ``live``.
     """
     kept = profile in KEPT and _same_experiment(page, profile, parameters)
-    folder = root() / ("data/results" if kept else "_build/results")
+    folder = root() / (STORED if kept else "_build/results")
     return folder, profile if kept or profile not in KEPT else "live"
 
 
@@ -122,32 +273,26 @@ def _same_experiment(page: Page, profile: str, parameters: dict[str, Any]) -> bo
 
 
 @contextlib.contextmanager
-def _environment(
-    page: Page, profile: str, parameters: dict[str, Any]
+def _kernel_environment(
+    place: Place, progress: Path, settings: dict[str, str]
 ) -> Iterator[Path]:
-    """Tell the kernel where results go, and show its progress while it runs.
+    """Tell the kernel where results and its lines of progress go.
 
     Yields:
         a folder that lasts as long as the run.
     """
-    folder_of_results, name = where(page, profile, parameters)
-    if profile not in KEPT:
-        shutil.rmtree(folder_of_results / page.name / name, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder:
-        progress = Path(folder) / "progress"
-        progress.touch()
-        settings = {
-            "GATEBOOK_PROFILE": name,
-            "GATEBOOK_RESULTS": str(folder_of_results),
-            "GATEBOOK_ROOT": str(root()),
-            "GATEBOOK_PROGRESS": str(progress),
-            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        }
+    settings = settings | {
+        "GATEBOOK_PROFILE": place.profile,
+        "GATEBOOK_RESULTS": str(place.results),
+        "GATEBOOK_ROOT": str(root()),
+        "GATEBOOK_PROGRESS": str(progress),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    with ONE_AT_A_TIME, tempfile.TemporaryDirectory() as folder:
         before = {key: os.environ.get(key) for key in settings}
         os.environ.update(settings)
         try:
-            with _shown(progress, page.name):
-                yield Path(folder)
+            yield Path(folder)
         finally:
             for key, value in before.items():
                 if value is None:

@@ -1,9 +1,11 @@
 """Which modules of the library a page rests on, read from its import statements."""
 
 import ast
+import hashlib
 from pathlib import Path
 
 import gatebook
+from gatebook.run.pages import Page
 
 PACKAGE = "gatebook"
 
@@ -32,6 +34,27 @@ def modules_behind(code: str) -> dict[str, Path]:
         package = module if _is_package(file) else module.rpartition(".")[0]
         waiting |= _imports(file.read_text(), package)
     return dict(sorted(found.items()))
+
+
+def modules_of(page: Page) -> dict[str, Path]:
+    """The library's modules that a page's code imports, directly or not."""
+    cells = page.notebook().cells
+    return modules_behind(
+        "\n".join(_plain(c.source) for c in cells if c.cell_type == "code")
+    )
+
+
+def code_behind(page: Page) -> str:
+    """A sum over a page's source and the library's modules behind it."""
+    parts = [page.file.read_text()]
+    parts += [file.read_text() for file in modules_of(page).values()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _plain(source: str) -> str:
+    """Python without IPython's magic lines."""
+    lines = source.splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
 
 
 def browser_files(modules: dict[str, Path]) -> list[Path]:

@@ -1,0 +1,132 @@
+"""All stored runs as one table: listed, filtered, exported."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from gatebook.checkpoint import write_atomic
+from gatebook.errors import check_choice, suggest
+from gatebook.paths import root
+from gatebook.results import STORED, Run, read
+from gatebook.run.grid import values_of
+from gatebook.run.pages import find
+from gatebook.run.point import LIVE
+
+FOLDERS = (STORED, LIVE, "_build/results")
+"""Where runs lie: kept in git, made by a sweep, made by `gatebook run` or a build."""
+
+FORMATS = (".parquet", ".csv")
+
+
+def stored(page: str | None = None) -> list[Run]:
+    """Every stored run, with its file below the root under ``file``."""
+    name = find(page).name if page else ""
+    runs = []
+    for folder in FOLDERS:
+        for file in sorted((root() / folder / name).rglob("*.json")):
+            runs.append(read(file) | {"file": str(file.relative_to(root()))})
+    return runs
+
+
+def row(run: Run) -> dict[str, Any]:
+    """A run as one row, flat: ``metric.loss``, ``parameter.length``, ``curve.loss``.
+
+    What a page keeps beside these, such as histograms, stays in the run's file.
+    """
+    plain = {k: v for k, v in run.items() if not isinstance(v, dict | list)}
+    nested = {"metrics": "metric", "parameters": "parameter", "curves": "curve"}
+    inner = {
+        f"{short}.{name}": value
+        for field, short in nested.items()
+        for name, value in run.get(field, {}).items()
+    }
+    return plain | inner
+
+
+def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
+    """The runs that fit all conditions.
+
+    Arguments:
+        runs: as `stored` gives them.
+        where: texts such as ``"name=UR,LSTM"``, ``"seed=0:3"`` or ``"length=100"``,
+            over a run's fields, its parameters and its metrics.
+
+    Raises:
+        ValueError: for a condition without a value, or on what no run has.
+    """
+    for text in where:
+        name, sign, values = text.partition("=")
+        if not sign:
+            raise ValueError(f"where is {text!r}; allowed: name=value,value")
+        known = {key.rpartition(".")[2] for run in runs for key in row(run)}
+        if runs and name not in known:
+            raise ValueError(f"unknown field {name!r}; {suggest(name, sorted(known))}")
+        wanted = values_of(name, values)
+        runs = [run for run in runs if _fits(run, name, wanted)]
+    return runs
+
+
+def _fits(run: Run, name: str, wanted: list[str]) -> bool:
+    fields = row(run)
+    keys = (name, f"parameter.{name}", f"metric.{name}")
+    held = [fields[key] for key in keys if key in fields]
+    return any(_same(value, text) for value in held for text in wanted)
+
+
+def _same(value: Any, text: str) -> bool:
+    """``100`` fits 100 and 100.0; ``UR`` fits "UR"."""
+    try:
+        return bool(value == json.loads(text)) or value == text
+    except json.JSONDecodeError:
+        return value == text
+
+
+def line(run: Run) -> str:
+    """A run in one line."""
+    metrics = " ".join(
+        f"{name} {'–' if value is None else format(value, '.4g')}"
+        for name, value in run["metrics"].items()
+    )
+    return (
+        f"{run['page']} {run.get('profile', '–')} {run['name']} seed {run['seed']}: "
+        f"{run['status']} · {metrics} · {run.get('seconds', 0):.0f} s · "
+        f"commit {run.get('commit', '–')}"
+    )
+
+
+def export(runs: list[Run], file: Path) -> None:
+    """Write runs as Parquet, or as CSV without their curves.
+
+    Raises:
+        ValueError: for another ending.
+        OSError: if the file cannot be written.
+    """
+    check_choice("ending", file.suffix, FORMATS)
+    import pyarrow
+    from pyarrow import csv, parquet
+
+    rows = [row(run) for run in runs]
+    names = list(dict.fromkeys(name for one in rows for name in one))
+    if file.suffix == ".csv":
+        names = [name for name in names if not name.startswith("curve.")]
+    columns = {
+        name: _column([one.get(name) for one in rows], file.suffix) for name in names
+    }
+    sink = pyarrow.BufferOutputStream()
+    write = parquet.write_table if file.suffix == ".parquet" else csv.write_csv
+    write(pyarrow.table(columns), sink)
+    write_atomic(file, sink.getvalue().to_pybytes())
+
+
+def _column(values: list[Any], ending: str) -> Any:
+    """A column of one type; what has none, or no place in CSV, is JSON text."""
+    import pyarrow
+
+    nested = any(isinstance(value, list) for value in values)
+    if not (nested and ending == ".csv"):
+        try:
+            return pyarrow.array(values)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowTypeError):
+            pass
+    return pyarrow.array([None if v is None else json.dumps(v) for v in values])

@@ -1,0 +1,115 @@
+"""What stops a site from being published, and the workflow that asks."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import yaml
+from gatebook.paths import root
+from gatebook.run import publish
+from gatebook.run.execute import PageError
+from gatebook.run.publish import broken_links, check
+
+
+@pytest.fixture
+def site(tmp_path):
+    """A site of two pages, a style sheet and a theme's template."""
+    files = {
+        "index.html": '<a href="book/one.html#here">x</a><a href="https://x.org/y">y</a>',
+        "book/one.html": '<h1 id="here">a</h1><a href="#here"></a><a href="../">up</a>'
+        '<link href="../_static/a%20b.css?digest=1">',
+        "_static/a b.css": "",
+        "_static/template.html": '<a href="{{ pathto(1) }}">',
+    }
+    for name, text in files.items():
+        file = tmp_path / "site" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return tmp_path / "site"
+
+
+def test_a_site_whose_links_all_lead_somewhere(site):
+    assert broken_links(site) == []
+
+
+@pytest.mark.parametrize(
+    "link", ["two.html", "one.html#there", "#there", "../../secret", "../_static/b.css"]
+)
+def test_a_link_that_leads_nowhere_is_named_with_its_page(site, link):
+    (site.parent / "secret").write_text("")
+    page = site / "book/one.html"
+    page.write_text(page.read_text() + f'<a href="{link}">z</a>')
+    assert broken_links(site) == [f"book/one.html: {link}"]
+
+
+@pytest.fixture
+def checked(site, monkeypatch):
+    """The check, of a book that is built in no time and a lock that holds or not."""
+    codes = [0]
+    monkeypatch.setattr(publish, "build", lambda profile: site / "index.html")
+    done = subprocess.CompletedProcess
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: done([], codes[0]))
+    return codes
+
+
+def test_a_whole_site_passes(checked, site):
+    assert check() == site
+
+
+def test_a_lock_that_is_not_what_is_installed_stops(checked):
+    checked[0] = 1
+    with pytest.raises(PageError, match="lock is out of date"):
+        check()
+
+
+def test_a_broken_link_stops(checked, site):
+    (site / "index.html").write_text('<img src="gone.png">')
+    with pytest.raises(PageError, match="(?s)1 links.*index.html: gone.png"):
+        check()
+
+
+def test_the_lock_is_compared_and_left_alone(tmp_path):
+    for name in ("requirements.lock", "environment.yml", "pyproject.toml"):
+        shutil.copy(root() / name, tmp_path)
+    (tmp_path / "tools").mkdir()
+    tool = shutil.copy(root() / "tools" / "lock.py", tmp_path / "tools")
+    lock = tmp_path / "requirements.lock"
+    command = [sys.executable, tool, "--check"]
+    assert subprocess.run(command).returncode == 0
+    edited = re.sub(r"torch==.*", "torch==1.0.0", lock.read_text())
+    lock.write_text(edited)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1 and "-torch==1.0.0" in done.stdout
+    assert lock.read_text() == edited
+
+
+@pytest.mark.parametrize("name", ["pages", "weekly"])
+def test_workflows_run_what_exists_here(name):
+    text = (root() / f".github/workflows/{name}.yml").read_text()
+    workflow = yaml.safe_load(text)
+    commands = " ".join(
+        step.get("run", "")
+        for job in workflow["jobs"].values()
+        for step in job.get("steps", [])
+    )
+    targets = re.findall(r"^([a-z-]+):", (root() / "Makefile").read_text(), re.M)
+    assert set(re.findall(r"make ([a-z-]+)", commands)) <= set(targets)
+    for file in re.findall(r"(?:\.ci|tools)/[\w.]+", commands):
+        assert (root() / file).is_file()
+    assert workflow["permissions"] == {"contents": "read"}
+
+
+def test_one_version_everywhere():
+    project = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((root() / "CITATION.cff").read_text())
+    assert citation["version"] == project["version"]
+    assert citation["date-released"]
+    assert f"## {project['version']}" in (root() / "CHANGELOG.md").read_text()
+
+
+def test_stored_runs_have_a_licence_and_the_reason():
+    text = (root() / "data/results/LICENSE").read_text()
+    assert "CC-BY-4.0" in text and "Why:" in text
