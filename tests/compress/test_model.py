@@ -1,5 +1,6 @@
 """Compressed models: by name, stored small, and equal after reading."""
 
+import doctest
 import itertools
 import json
 
@@ -155,6 +156,12 @@ def test_the_models_that_pages_train_are_compressed(tmp_path):
     small.save(tmp_path / "m")
     x = torch.randn(9, 2, 1)
     assert_same_outputs(compress.load(tmp_path / "m", make()), small.model, x)
+
+
+@pytest.mark.parametrize("module", [compress, compress.model, compress.perturb])
+def test_the_examples_of_the_docstrings_run(module):
+    failed, tried = doctest.testmod(module)
+    assert tried > 0 and not failed
 
 
 # -- which weights -----------------------------------------------------------------

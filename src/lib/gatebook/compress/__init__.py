@@ -40,7 +40,7 @@ the sum but in rare last bits; on one machine the outputs are equal bit for bit.
 """
 
 from gatebook.compress.file import FileError, load
-from gatebook.compress.flatness import Flatness, flatness
+from gatebook.compress.perturb import Flatness, flatness
 from gatebook.compress.model import (
     Compressed,
     Rule,

@@ -7,7 +7,6 @@ where, what the recurrent modules are, and a SHA-256 sum of it all.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -117,19 +116,22 @@ def _rest(
 
 
 def _block(place: Place, form: Form, state: Mapping[str, Tensor]) -> dict[str, Any]:
-    widths = [state[w].shape[1] for w in place.weights]
-    own = {"form": type(form).__name__, "scalars": form.scalars(), "widths": widths}
-    return asdict(place) | own
+    return {
+        "form": type(form).__name__,
+        "scalars": form.scalars(),
+        "tensors": {field: f"{place.name}:{field}" for field in form.tensors()},
+        "weights": place.weights,
+        "widths": [state[w].shape[1] for w in place.weights],
+        "first": place.first,
+    }
 
 
 def _state(header: dict[str, str], tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The model's state with every matrix as it runs."""
-    blocks = json.loads(header["blocks"])
-    state = {k: v for k, v in tensors.items() if ":" not in k}
+    state = dict(tensors)
     found: dict[str, dict[int, Tensor]] = {}
-    for block in blocks:
-        matrix = _decode(block, tensors)
-        parts = matrix.split(block["widths"], 1)
+    for block in json.loads(header["blocks"]):
+        parts = _take(block, state).split(block["widths"], 1)
         for weight, part in zip(block["weights"], parts, strict=True):
             found.setdefault(weight, {})[block["first"]] = part
     for weight, cut in found.items():
@@ -138,11 +140,10 @@ def _state(header: dict[str, str], tensors: dict[str, Tensor]) -> dict[str, Tens
     return state | {name: state[first] for name, first in shared.items()}
 
 
-def _decode(block: dict[str, Any], tensors: dict[str, Tensor]) -> Tensor:
-    kind = FORMS[block["form"]]
-    name = f"{block['layer']}/{'+'.join(block['parts'])}/{block['gate']}:"
-    own = {k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)}
-    return kind(**own, **block["scalars"]).decode()
+def _take(block: dict[str, Any], tensors: dict[str, Tensor]) -> Tensor:
+    """A block's matrix; its form's tensors are taken out of ``tensors``."""
+    own = {field: tensors.pop(name) for field, name in block["tensors"].items()}
+    return FORMS[block["form"]](**own, **block["scalars"]).decode()
 
 
 def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
