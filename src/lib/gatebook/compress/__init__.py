@@ -40,7 +40,6 @@ the sum but in rare last bits; on one machine the outputs are equal bit for bit.
 """
 
 from gatebook.compress.file import FileError, load
-from gatebook.compress.perturb import Flatness, flatness
 from gatebook.compress.model import (
     Compressed,
     Rule,
@@ -50,6 +49,7 @@ from gatebook.compress.model import (
     quantised,
     rounded,
 )
+from gatebook.compress.perturb import Flatness, flatness
 from gatebook.compress.schemes import LowRank, Quantise, Round
 
 __all__ = [
