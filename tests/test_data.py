@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import socket
 import struct
 import threading
@@ -9,8 +10,11 @@ import time
 
 import datasets
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 from gatebook import data
+from PIL import Image
 
 IMAGES = np.arange(3 * 784, dtype=np.uint8).reshape(3, 28, 28)
 LABELS = np.array([3, 1, 4], np.uint8)
@@ -19,9 +23,11 @@ LABELS = np.array([3, 1, 4], np.uint8)
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     data.mnist.cache_clear()
+    data.cifar10.cache_clear()
     monkeypatch.delenv("GATEBOOK_DATA", raising=False)
     yield
     data.mnist.cache_clear()
+    data.cifar10.cache_clear()
 
 
 @pytest.fixture
@@ -218,3 +224,95 @@ def test_the_hub_is_checked_too(monkeypatch):
 def test_the_registry_names_licence_and_counts():
     entry = data.registry()["mnist"]
     assert entry["licence"] and entry["splits"]["train"]["count"] == 60000
+
+
+# CIFAR-10
+
+COLOURS = np.arange(10 * 32 * 32 * 3).reshape(10, 32, 32, 3).astype(np.uint8)
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """Ten images a part in the local files' formats, and a registry that knows them."""
+    place = tmp_path / "cifar10"
+    place.mkdir()
+    entry = data.registry()["cifar10"]
+    files = {part: dict(file) for part, file in entry["files"].items()}
+    for part in ("train", "test"):
+        images = [{"bytes": png(image), "path": "x"} for image in COLOURS]
+        table = pyarrow.table({"img": images, "label": list(range(10))})
+        pyarrow.parquet.write_table(table, place / files[part]["name"])
+    labels = np.arange(10)
+    arrays = {"x_train": COLOURS[:4], "y_train": labels[:4]}
+    arrays |= {"x_test": COLOURS[4:], "y_test": labels[4:]}
+    np.savez(place / files["subset"]["name"], **arrays)
+    for file in files.values():
+        raw = (place / file["name"]).read_bytes()
+        file["sha256"] = hashlib.sha256(raw).hexdigest()
+    known = {"cifar10": entry | {"files": files, "counts": {"train": 10, "test": 10}}}
+    monkeypatch.setattr(data, "registry", lambda: known)
+    monkeypatch.setenv("GATEBOOK_DATA", str(tmp_path))
+    return place
+
+
+def png(image):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_stand_in_for_cifar_says_that_it_is_none(offline):
+    patches = data.cifar10()
+    assert patches.source.startswith("not CIFAR-10: 416 + 104 patches")
+    assert (patches.side, patches.channels, patches.classes) == (32, 3, 2)
+    assert (len(patches.train), len(patches.test)) == (416, 104)
+    assert set(patches.test["label"][:].tolist()) == {0, 1}
+
+
+def test_patches_are_squares_of_the_photograph_side_by_side():
+    photograph = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    squares = data._squares(photograph, 2)
+    assert squares.shape == (6, 2, 2, 3)
+    assert (squares[4] == photograph[2:4, 2:4]).all()
+
+
+def test_cifars_folder_is_named_as_lossy(offline, cifar):
+    images = data.cifar10()
+    assert "lossy JPEG, local folder" in images.source
+    assert images.train["label"][:].tolist() == list(range(10))
+    assert (images.test[3]["image"] == COLOURS[3].flatten()).all()
+
+
+def test_cifars_subset_is_taken_when_named_only(offline, cifar):
+    images = data.cifar10("subset")
+    assert "lossless" in images.source and "lossless" not in data.cifar10().source
+    assert (len(images.train), len(images.test)) == (4, 6)
+    with pytest.raises(ValueError, match="unknown source 'subset'"):
+        data.mnist("subset")
+
+
+@pytest.mark.parametrize("source", ["folder", "subset"])
+def test_an_altered_cifar_file_is_named(offline, cifar, source):
+    for file in cifar.iterdir():
+        file.write_bytes(file.read_bytes() + b"x")
+    with pytest.raises(data.DataError, match=f"{cifar}.*has SHA-256"):
+        data.cifar10(source)
+    for file in cifar.iterdir():
+        file.unlink()
+    with pytest.raises(data.DataError, match="is missing"):
+        data.cifar10(source)
+
+
+@pytest.mark.parametrize("labels", [range(10), [0] * 10])
+def test_cifar_from_the_hub_is_counted(monkeypatch, cifar, labels):
+    part = {"img": [Image.fromarray(x) for x in COLOURS], "label": list(labels)}
+    monkeypatch.delenv("GATEBOOK_DATA")
+    monkeypatch.setattr(data, "hub_answers", lambda: True)
+    monkeypatch.setattr(
+        datasets, "load_dataset", lambda name: {"train": part, "test": part}
+    )
+    if len(set(labels)) == 10:
+        assert "hub uoft-cs/cifar10, no sum known" in data.cifar10().source
+        return
+    with pytest.raises(data.DataError, match=r"uoft-cs/cifar10.*counts \[10, 0"):
+        data.cifar10()

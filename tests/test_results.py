@@ -6,7 +6,7 @@ import time
 
 import pytest
 from gatebook import results
-from gatebook.results import Store, load, median_of, read
+from gatebook.results import Store, first_below, load, median_of, read
 
 
 @pytest.fixture
@@ -149,6 +149,15 @@ def test_the_median_counts_diverged_runs():
 
 def write(folder, seed):
     Store("p", "laptop", folder).run("UR", seed % 3, {}, lambda checkpoint: done())
+
+
+def test_the_first_step_below_a_level_skips_what_is_not_finite():
+    curves = {"step": [0, 10, 20, 30], "loss": [2.0, None, 0.5, 0.1]}
+    assert first_below(curves, "loss", 0.5) == 20
+    assert first_below(curves, "loss", 2.0) == 0
+    assert first_below(curves, "loss", 0.05) == float("inf")
+    with pytest.raises(ValueError, match="unknown score 'los'"):
+        first_below(curves, "los", 0.5)
 
 
 def test_processes_side_by_side_do_not_corrupt(tmp_path):

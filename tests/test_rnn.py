@@ -19,6 +19,8 @@ from gatebook.gates import (
     Silent,
     Uniform,
 )
+from gatebook.random import Streams
+from gatebook.rnn import together
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -266,3 +268,68 @@ def test_a_packed_batch_is_its_sequences_one_by_one(lengths, layers, both, gate,
 def test_an_empty_batch_gives_an_empty_output():
     out, (h, c) = LSTM(3, 4, gate="UR")(torch.zeros(5, 0, 3))
     assert out.shape == (5, 0, 4) and h.shape == c.shape == (1, 0, 4)
+
+
+# -- weight drop -------------------------------------------------------------------
+
+
+def test_weight_drop_is_one_mask_for_all_steps_and_the_raw_weight_learns():
+    rnn = LSTM(2, 6, weight_drop=0.5, seed=3)
+    x = torch.randn(5, 2, 2)
+    y, _ = rnn(x)
+    y.sum().backward()
+    again = Streams(3)
+    keep = torch.rand(24, 6, generator=again["weight_drop", "cpu"]) >= 0.5
+    assert 0.3 < keep.float().mean() < 0.7
+    plain = LSTM(2, 6)
+    plain.load_state_dict(rnn.state_dict())
+    with torch.no_grad():
+        plain.weight_hh_l0.mul_(keep * 2)
+    torch.testing.assert_close(y, plain(x)[0])
+    assert torch.equal(rnn.weight_hh_l0.grad != 0, keep)
+
+
+def test_weight_drop_differs_between_passes_and_rests_in_evaluation():
+    rnn, x = LSTM(2, 6, weight_drop=0.5), torch.randn(5, 2, 2)
+    assert not torch.equal(rnn(x)[0], rnn(x)[0])
+    plain = LSTM(2, 6).eval()
+    plain.load_state_dict(rnn.state_dict())
+    assert torch.equal(rnn.eval()(x)[0], plain(x)[0])
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_a_weight_drop_that_leaves_nothing_is_refused(p):
+    with pytest.raises(ValueError, match=r"weight_drop is .*; allowed: a number in"):
+        LSTM(2, 3, weight_drop=p)
+
+
+# -- several modules at once -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_layers": 2, "bidirectional": True},
+        {"batch_first": True, "zoneout": (0.1, 0.2), "weight_drop": 0.3},
+    ],
+)
+def test_modules_together_have_the_numbers_of_each_alone(options):
+    gates = ("UR", "G2", "LSTM")
+    make = [LSTM(2, 5, gate=g, seed=k, **options) for k, g in enumerate(gates)]
+    xs = [torch.randn(4, 3, 2) for _ in make]
+    alone = [m(x)[0] for m, x in zip(make, xs, strict=True)]
+    for k, m in enumerate(make):
+        m.streams = Streams(k)
+    for a, b in zip(together(make, xs), alone, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_modules_that_do_not_fit_each_other_are_refused():
+    x = torch.zeros(4, 3, 2)
+    with pytest.raises(ValueError, match="allowed: equal sizes"):
+        together([LSTM(2, 5), LSTM(2, 6)], [x, x])
+    with pytest.raises(ValueError, match="allowed: equal sizes"):
+        together([LSTM(2, 5), LSTM(2, 5)], [x, x[:2]])
+    pair = [LSTM(2, 5, num_layers=2, dropout=0.1) for _ in range(2)]
+    with pytest.raises(ValueError, match="dropout is above 0"):
+        together(pair, [x, x])

@@ -19,7 +19,17 @@ import torch
 from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
 from gatebook.tasks import Adding, Copy
-from gatebook.train import Plan, build, evaluate, fit, show_progress
+from gatebook.train import (
+    History,
+    Job,
+    Plan,
+    Until,
+    build,
+    evaluate,
+    fit,
+    fit_together,
+    show_progress,
+)
 
 TASK = Adding(8, batch_size=16, validation_size=40)
 PLAN = Plan(20, learning_rate=1e-2, evaluate_every=5)
@@ -140,6 +150,36 @@ def test_a_plan_that_cannot_be_followed_is_refused_at_once(options, message):
     with pytest.raises(ValueError) as error:
         Plan(**{"steps": 5} | options)
     assert str(error.value).startswith(message)
+
+
+# -- a plan with a goal ------------------------------------------------------------
+
+
+def test_a_run_ends_at_the_first_evaluation_that_reaches_its_goal():
+    task = Adding(4, batch_size=8)
+    whole = fit(build(task, LSTM, 8, 0), task, Plan(60, 1e-2, evaluate_every=5))
+    losses = whole.curves["loss"]
+    goal = sorted(losses)[len(losses) // 2]
+    until = Until(60, 1e-2, evaluate_every=5, goal=goal)
+    history = fit(build(task, LSTM, 8, 0), task, until)
+    end = next(i for i, loss in enumerate(losses) if loss <= goal) + 1
+    assert 1 < end < len(losses)
+    assert history.curves["loss"] == losses[:end]
+    assert history.step == whole.curves["step"][end - 1]
+    assert history.status == "finished"
+
+
+def test_a_run_that_misses_its_goal_ends_with_the_plan():
+    task = Adding(4, batch_size=2)
+    history = fit(build(task, LSTM, 4, 0), task, Until(3, goal=1e-9))
+    assert history.step == 3
+
+
+def test_a_goal_is_positive_and_named():
+    with pytest.raises(TypeError, match="goal"):
+        Until(3)
+    with pytest.raises(ValueError, match="goal is 0"):
+        Until(3, goal=0.0)
 
 
 # -- divergence --------------------------------------------------------------------
@@ -445,3 +485,99 @@ def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
     history = fit(model, TASK, plan, checkpoint=path)
     straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
     assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)
+
+
+# -- several models at once --------------------------------------------------------
+
+
+def company(seeds=(0, 1, 2)):
+    """Models that differ in seed, gate and learning rate."""
+    gates, rates = ("UR", "G2", "LSTM"), (1e-2, 1e-3, 3e-2)
+    made = []
+    for seed, gate, rate in zip(seeds, gates, rates, strict=True):
+        task = Adding(6, batch_size=4, seed=seed, validation_size=8)
+        model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2)
+        made.append(Job(model, task, Plan(6, rate, evaluate_every=2)))
+    return made
+
+
+def test_models_trained_together_have_the_numbers_of_each_alone():
+    together = fit_together(company())
+    alone = [fit(j.model, j.task, j.plan) for j in company()]
+    for a, b in zip(together, alone, strict=True):
+        assert repr(a.curves) == repr(b.curves)  # repr: NaN is the same as NaN
+
+
+def test_one_that_diverges_ends_and_the_others_go_on():
+    class Broken(Adding):
+        def loss(self, prediction, target):
+            loss = super().loss(prediction, target)
+            return loss * float("nan") if torch.is_grad_enabled() else loss
+
+    jobs = company()
+    jobs[1] = replace(jobs[1], task=Broken(6, batch_size=4, validation_size=8))
+    histories = fit_together(jobs)
+    assert [h.status for h in histories] == ["finished", "diverged", "finished"]
+    job = company()[2]
+    assert repr(histories[2].curves) == repr(fit(job.model, job.task, job.plan).curves)
+
+
+def test_models_stopped_together_go_on_to_the_same_numbers(tmp_path):
+    expected = fit_together(company())
+    jobs = company()
+
+    def stop(line):
+        signal.raise_signal(signal.SIGINT)
+
+    files = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    jobs = [replace(j, checkpoint=f) for j, f in zip(jobs, files, strict=True)]
+    jobs[1] = replace(jobs[1], report=stop)
+    with pytest.raises(KeyboardInterrupt):
+        fit_together(jobs)
+    again = [replace(j, checkpoint=f) for j, f in zip(company(), files, strict=True)]
+    for a, b in zip(fit_together(again), expected, strict=True):
+        assert repr(a.curves) == repr(b.curves)
+
+
+def test_models_of_different_shapes_train_together_too():
+    jobs = company()
+    task = Adding(9, batch_size=2, validation_size=8)
+    jobs[0] = Job(build(task, LSTM, 3, 0), task, Plan(6))
+    assert all(h.status == "finished" for h in fit_together(jobs))
+
+
+def test_dropout_is_refused_in_company():
+    jobs = company()
+    model = build(jobs[0].task, LSTM, 5, 0, num_layers=2, dropout=0.1)
+    with pytest.raises(ValueError, match=r"dropout of rnn is 0\.1; allowed: 0"):
+        fit_together([replace(jobs[0], model=model), jobs[1]])
+
+
+# -- dropout of the head, and what a curve says ------------------------------------
+
+
+def test_dropout_of_the_head_is_decided_by_the_models_seed():
+    def numbers(seed):
+        model = build(Copy(2), LSTM, 4, seed, head_size=50, head_dropout=0.5)
+        layer = model.head[2]
+        return layer(torch.ones(1000)), layer, model
+
+    first, layer, model = numbers(1)
+    assert set(first.tolist()) == {0.0, 2.0} and 400 < (first == 0).sum() < 600
+    torch.rand(3)  # torch's own generator has no part in it
+    assert torch.equal(numbers(1)[0], first)
+    assert not torch.equal(numbers(2)[0], first)
+    model.eval()
+    assert torch.equal(layer(torch.ones(5)), torch.ones(5))
+
+
+def test_dropout_without_a_hidden_layer_is_refused():
+    with pytest.raises(ValueError, match="head_dropout is 0.5; allowed: 0 where"):
+        build(Copy(2), LSTM, 4, 0, head_dropout=0.5)
+
+
+def test_what_a_curve_says_of_the_way():
+    history = History({"step": [0, 1, 2, 3], "accuracy": [0.1, 0.5, 0.2, 0.4]})
+    assert history.mean("accuracy") == pytest.approx(0.3)
+    assert history.fall("accuracy") == pytest.approx(0.3)
+    assert History({"accuracy": [0.1, 0.2]}).fall("accuracy") == 0

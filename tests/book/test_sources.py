@@ -67,7 +67,9 @@ def test_the_book_profile_is_what_the_pages_show():
     assert not any(read_profile("book").values())
 
 
-@pytest.mark.parametrize("name", ["memory/copy", "pixels/mnist"])
+@pytest.mark.parametrize(
+    "name", ["memory/copy", "pixels/mnist", "pixels/permuted", "pixels/cifar"]
+)
 def test_kept_profiles_have_three_seeds(name):
     for profile in ("laptop", "paper"):
         assert len(find(name).effective(profile, {})["seeds"]) >= 3

@@ -1,6 +1,7 @@
 """The fused scan against the reference loop: outputs, states and every gradient."""
 
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from gatebook import GRU, LSTM, reference
 from gatebook.cells import GRUCore, LSTMCore
 from gatebook.fused import applies, run
+from gatebook.fused import threads as crews
 from gatebook.gates import (
     GATES,
     CDetach,
@@ -251,6 +253,132 @@ def test_large_inputs_saturate_as_in_the_loop():
 
 
 # --------------------------------------------------------------------------
+# Threads that work together on a large weight
+# --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads():
+    """Sets torch's number of threads, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def everything(rnn, x):
+    """Outputs and all gradients of a training pass."""
+    rnn.streams = Streams(1)
+    rnn.zero_grad()
+    x = x.clone().requires_grad_()
+    y, (h, c) = rnn(x)
+    (y.square().sum() + h.sum() + (c * c).sum()).backward()
+    return [y, h, c, x.grad, *(p.grad for p in rnn.parameters())]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gate": "UR", "h_detach": 0.5},
+        {"gate": "OM", "zoneout": (0.2, 0.1)},
+        {"gate": "G2", "c_detach": 0.5, "bidirectional": True},
+    ],
+)
+def test_threads_that_work_together_give_the_same_bits(
+    batch, options, threads, monkeypatch
+):
+    rnn = LSTM(3, 80, **options)
+    x = torch.randn(9, batch, 3)
+    threads(1)
+    alone = everything(rnn, x)
+    monkeypatch.setattr("gatebook.fused.function.LARGE", 0)
+    for count in (2, 3):
+        threads(count)
+        for a, b in zip(everything(rnn, x), alone, strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_gru_with_threads_that_work_together(threads, monkeypatch):
+    rnn, x = GRU(3, 40, gate="UR"), torch.randn(9, 4, 3)
+    with torch.no_grad():
+        alone, _ = rnn(x)
+        monkeypatch.setattr("gatebook.fused.function.LARGE", 0)
+        threads(3)
+        assert torch.equal(rnn(x)[0], alone)
+
+
+def test_two_models_at_once_whose_threads_work_together(threads, monkeypatch):
+    monkeypatch.setattr("gatebook.fused.function.LARGE", 0)
+    rnn, x = LSTM(3, 40, gate="UR").eval(), torch.randn(50, 4, 3)
+    threads(3)
+    with torch.no_grad():
+        expected, _ = rnn(x)
+
+        def work():
+            with torch.no_grad():
+                return [rnn(x)[0] for _ in range(5)]
+
+        with ThreadPoolExecutor(3) as pool:
+            found = [pool.submit(work) for _ in range(3)]
+            for each in found:
+                assert all(torch.equal(y, expected) for y in each.result(timeout=60))
+
+
+@pytest.mark.parametrize("large", [0, 2**40])
+def test_threads_of_our_own_give_the_same_bits(large, threads, monkeypatch):
+    monkeypatch.setattr("gatebook.fused.function.LARGE", large)
+    rnn, x = LSTM(3, 80, gate="UR", h_detach=0.5), torch.randn(9, 4, 3)
+    threads(1)
+    alone = everything(rnn, x)
+    threads(3)
+    monkeypatch.setattr(crews, "openmp", lambda: None)
+    for a, b in zip(everything(rnn, x), alone, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_thread_that_cannot_start_leaves_nobody_waiting(threads, monkeypatch):
+    monkeypatch.setattr("gatebook.fused.function.LARGE", 0)
+    monkeypatch.setattr(crews, "openmp", lambda: None)
+    threads(3)
+    pool, calls = crews.pool(), []
+
+    def submit(work, *arguments):
+        calls.append(work)
+        if len(calls) == 2:
+            raise RuntimeError("can't start new thread")
+        return ThreadPoolExecutor.submit(pool, work, *arguments)
+
+    monkeypatch.setattr(pool, "submit", submit)
+    rnn, x = LSTM(3, 40), torch.randn(20, 4, 3)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        rnn(x)
+    monkeypatch.undo()
+    assert rnn(x)[0].isfinite().all()
+
+
+# --------------------------------------------------------------------------
+# Half precision
+# --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_half_precision_is_the_float32_result_rounded(kind):
+    rnn = LSTM(3, 5, gate="G2", zoneout=(0.1, 0.2)).to(kind)
+    x = torch.randn(7, 4, 3, dtype=kind)
+    wide = LSTM(3, 5, gate="G2", zoneout=(0.1, 0.2))
+    wide.load_state_dict(rnn.state_dict())
+    rnn.eval(), wide.eval()
+    y, (h, c) = rnn(x)
+    expected, _ = wide(x.float())
+    assert y.dtype == h.dtype == c.dtype == kind
+    assert torch.equal(y, expected.to(kind))
+    y.float().sum().backward()
+    expected.sum().backward()
+    for p, q in zip(rnn.parameters(), wide.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad.to(kind), rtol=2e-2, atol=1e-3)
+
+
+# --------------------------------------------------------------------------
 # Which way is taken
 # --------------------------------------------------------------------------
 
@@ -263,7 +391,7 @@ def taken(x, dtype=torch.float32):
 
 def test_the_loop_takes_what_the_fused_scan_cannot():
     assert taken(torch.zeros(2, 1, 3))
-    assert not taken(torch.zeros(2, 1, 3, dtype=torch.bfloat16), torch.bfloat16)
+    assert taken(torch.zeros(2, 1, 3, dtype=torch.bfloat16), torch.bfloat16)
     assert not taken(torch.zeros(2, 0, 3))
     with reference():
         assert not taken(torch.zeros(2, 1, 3))
@@ -308,11 +436,12 @@ def test_torch_func_goes_through_the_loop():
         torch.testing.assert_close(found[name], p.grad)
 
 
-def test_a_forked_process_computes_the_same():
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_a_child_process_computes_the_same(start):
     rnn, x = LSTM(3, 5, gate="UR").eval(), torch.randn(6, 4, 3)
     with torch.no_grad():
         here, _ = rnn(x)
-    context = torch.multiprocessing.get_context("spawn")
+    context = torch.multiprocessing.get_context(start)
     queue = context.SimpleQueue()
     child = context.Process(target=_compute, args=(rnn, x, queue))
     child.start()

@@ -85,3 +85,20 @@ def test_a_share_that_leaves_no_image_is_refused_before_training(share):
     task = Pixels(pool=4, source="embedded", validation_share=share)
     with pytest.raises(ValueError, match=f"share is {share}; .*some of the 4000 image"):
         task.validation()
+
+
+def test_a_colour_image_has_three_numbers_a_step():
+    task = Pixels(pool=1, batch_size=4, source="embedded", images="cifar10")
+    x, labels = task.batch(0)
+    assert x.shape == (1024, 4, 3) and labels.shape == (1, 4)
+    assert (task.input_size, task.output_size, task.length) == (3, 2, 1024)
+    halves = Pixels(pool=2, batch_size=4, source="embedded", images="cifar10")
+    expected = x.reshape(16, 2, 16, 2, 4, 3).mean((1, 3)).reshape(256, 4, 3)
+    torch.testing.assert_close(halves.batch(0)[0], expected)
+
+
+def test_images_and_their_sources_are_checked():
+    with pytest.raises(ValueError, match="unknown images 'cifar'"):
+        Pixels(images="cifar")
+    with pytest.raises(ValueError, match="unknown source 'subset'"):
+        Pixels(source="subset")

@@ -24,6 +24,12 @@ def check_choice(parameter: str, value: object, allowed: Iterable[str]) -> None:
         raise ValueError(f"unknown {parameter} {value!r}; {suggest(value, allowed)}")
 
 
+def check_fraction(parameter: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``0 <= value < 1``."""
+    if not _is_number(value) or not 0.0 <= value < 1.0:
+        raise ValueError(f"{parameter} is {value!r}; allowed: a number in [0, 1)")
+
+
 def check_probability(parameter: str, value: Any) -> None:
     """Raise ``ValueError`` unless ``0 <= value <= 1``."""
     if not _is_number(value) or not 0.0 <= value <= 1.0:

@@ -40,6 +40,8 @@ COLOURS: dict[str, str] = {
     "UM": "#D18045",
     "UR": "#E06D01",
     "UR-s4": "#B64B3C",
+    "GRU": "#4088B0",
+    "UR-GRU": "#C88058",
     "LSTM0": "#656565",
     "G2": "#FD4E94",
     "sharpened": "#5EA000",
@@ -60,6 +62,8 @@ STYLES: dict[str, dict[str, Any]] = {
     "UM": {"linestyle": ":", "marker": "v"},
     "UR": {"linestyle": "-", "marker": "^"},
     "UR-s4": {"linestyle": "-.", "marker": ">"},
+    "GRU": {"linestyle": "--", "marker": "p", **_HOLLOW},
+    "UR-GRU": {"linestyle": "-", "marker": "p"},
     "LSTM0": {"linestyle": "-.", "marker": "x"},
     "G2": {"linestyle": "-", "marker": "*"},
     "sharpened": {"linestyle": "-.", "marker": "<"},
@@ -306,13 +310,12 @@ def gate_histograms(
         ValueError: for a method that is unknown or was not run.
     """
     width = max(WIDTH, 1.3 * len(methods))
+    fig = plt.figure(figsize=(width, HEIGHT), layout="constrained")
     if not (runs and methods):
-        return _nothing(plt.figure(figsize=(width, HEIGHT)))
-    fig, axes = plt.subplots(
-        2, len(methods), figsize=(width, HEIGHT), squeeze=False, layout="constrained"
-    )
+        return _nothing(fig)
     for method in methods:
         check_choice("method", method, _names(runs))
+    axes = fig.subplots(2, len(methods), squeeze=False)
     for column, method in zip(axes.T, methods, strict=True):
         for ax, moment in zip(column, ("before", "after"), strict=True):
             own = [r["histograms"][moment] for r in runs if r["name"] == method]

@@ -1,6 +1,7 @@
 """Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from gatebook import fused
 from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
-from gatebook.errors import check_count, check_probability
+from gatebook.errors import check_count, check_fraction, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.scan import Draws, Weights, draw, layer
+from gatebook.scan import Draws, Pass, Result, Weights, draw, layer
 
 State = tuple[Tensor, Tensor]
 
@@ -44,6 +45,7 @@ class RNN(nn.Module):
         h_detach: float = 0.0,
         c_detach: float = 0.0,
         zoneout: tuple[float, float] = (0.0, 0.0),
+        weight_drop: float = 0.0,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -54,6 +56,7 @@ class RNN(nn.Module):
             check_count(name, value)
         check_probability("dropout", dropout)
         _check_zoneout(zoneout)
+        check_fraction("weight_drop", weight_drop)
         if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
             raise ValueError(
                 f"bias is False, but gate {gate!r} is defined by its bias; "
@@ -62,7 +65,7 @@ class RNN(nn.Module):
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
-        self.zoneout = zoneout
+        self.zoneout, self.weight_drop = zoneout, weight_drop
         self.core = self.core_type(
             with_detach(resolve(gate), h_detach, c_detach), hidden_size
         )
@@ -132,6 +135,11 @@ class RNN(nn.Module):
             self.core, replace(self.gate, gradient=replace(rule, p=p))
         )
 
+    def _sizes(self) -> tuple[Any, ...]:
+        """What modules that run together have in common."""
+        own = (self.input_size, self.hidden_size, self.num_layers, self.dropout)
+        return (type(self), *own, self.bidirectional, self.batch_first)
+
     # -- running -----------------------------------------------------------
 
     def _run(
@@ -173,48 +181,28 @@ class RNN(nn.Module):
         lengths: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """All layers, one above the other; a layer's directions side by side."""
-        ways = 2 if self.bidirectional else 1
-        last_h, last_c = [], []
-        for depth in range(self.num_layers):
-            if depth > 0:
-                x = F.dropout(x, self.dropout, self.training)
-            outs = []
-            for way in range(ways):
-                row = depth * ways + way
-                out, hn, cn = self._direction(x, h[row], c[row], row, lengths)
-                outs.append(out)
-                last_h.append(hn)
-                last_c.append(cn)
-            x = torch.cat(outs, -1) if ways == 2 else outs[0]
-        return x, torch.stack(last_h), torch.stack(last_c)
+        return _stack([self], [x], [h], [c], lengths)[0]
 
-    def _direction(
-        self,
-        x: Float[Tensor, "T B I"],
-        h: Float[Tensor, "B H"],
-        c: Float[Tensor, "B H"],
-        row: int,
-        lengths: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One layer in one direction: project, draw, scan."""
+    def _pass(
+        self, x: Tensor, h: Tensor, c: Tensor, row: int, lengths: Tensor | None
+    ) -> Pass:
+        """One layer in one direction, with its draws; ``row`` counts both."""
         suffix = self.suffixes()[row]
-        reverse = suffix.endswith("_reverse")
         weights = self._weights(suffix)
         alive = None if lengths is None else _alive(x, lengths)
-        x = _flip(x, lengths) if reverse else x
-        options: dict[str, Any] = {
-            "draws": self._draw(x),
-            "alive": alive,
-            "zoneout": self.zoneout,
-        }
+        x = _flip(x, lengths) if suffix.endswith("_reverse") else x
+        draws = self._draw(x)
+        return Pass(self.core, x, weights, h[row], c[row], draws, alive, self.zoneout)
+
+    def _recorded(self, given: Pass, row: int) -> Result:
+        """Run a pass with the reference loop, and keep its gates if that is asked."""
         log: dict[str, list[Tensor]] | None = None if self.recorder is None else {}
-        if log is None and fused.applies(self.core, x, weights):
-            out, h, c = fused.run(self.core, x, weights, h, c, **options)
-        else:
-            out, h, c = layer(self.core, x, weights, h, c, **options, log=log)
+        arguments = (given.core, given.x, given.weights, given.h, given.c)
+        result = layer(*arguments, **given.options(), log=log)
         if self.recorder is not None and log is not None:
+            suffix = self.suffixes()[row]
             self.recorder[suffix] = {k: torch.stack(v) for k, v in log.items()}
-        return (_flip(out, lengths) if reverse else out), h, c
+        return result
 
     def _draw(self, x: Tensor) -> Draws | None:
         if not self.training:
@@ -223,11 +211,19 @@ class RNN(nn.Module):
 
     def _weights(self, suffix: str) -> Weights:
         weight_ih = getattr(self, f"weight_ih_{suffix}")
-        weight_hh = getattr(self, f"weight_hh_{suffix}")
+        weight_hh = self._drop_weights(getattr(self, f"weight_hh_{suffix}"))
         bias_ih = getattr(self, f"bias_ih_{suffix}", None)
         return Weights(
             weight_ih, weight_hh, bias_ih, getattr(self, f"bias_hh_{suffix}", None)
         )
+
+    def _drop_weights(self, weight: Float[Tensor, "G H"]) -> Float[Tensor, "G H"]:
+        """Weight drop (Merity et al. 2018): one mask for all steps of a pass."""
+        if not self.training or self.weight_drop == 0:
+            return weight
+        g = self.streams["weight_drop", weight.device]
+        keep = torch.rand(weight.shape, generator=g, device=weight.device)
+        return weight * (keep >= self.weight_drop) / (1 - self.weight_drop)
 
     # -- checks ------------------------------------------------------------
 
@@ -335,11 +331,88 @@ class RNN(nn.Module):
             "dropout": 0.0,
             "bidirectional": False,
             "zoneout": (0.0, 0.0),
+            "weight_drop": 0.0,
         }
         own = {name: getattr(self, name) for name in usual}
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
         sizes = f"{self.input_size}, {self.hidden_size}"
         return ", ".join([sizes, f"gate={self.gate}", *words])
+
+
+def _stack(
+    modules: Sequence[RNN],
+    xs: Sequence[Tensor],
+    hs: Sequence[Tensor],
+    cs: Sequence[Tensor],
+    lengths: Tensor | None = None,
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """All layers of modules with equal sizes; shapes as in `RNN._layers`."""
+    one, count = modules[0], range(len(modules))
+    ways = 2 if one.bidirectional else 1
+    last: list[list[tuple[Tensor, Tensor]]] = [[] for _ in count]
+    for depth in range(one.num_layers):
+        if depth > 0:
+            xs = [F.dropout(xs[k], one.dropout, modules[k].training) for k in count]
+        outs: list[list[Tensor]] = [[] for _ in count]
+        for row in range(depth * ways, depth * ways + ways):
+            passes = [
+                modules[k]._pass(xs[k], hs[k], cs[k], row, lengths) for k in count
+            ]
+            for k, (out, hn, cn) in enumerate(_scan(modules, passes, row)):
+                reverse = row % ways == 1
+                outs[k].append(_flip(out, lengths) if reverse else out)
+                last[k].append((hn, cn))
+        xs = [torch.cat(out, -1) if ways == 2 else out[0] for out in outs]
+    states = [[torch.stack(s) for s in zip(*pairs, strict=True)] for pairs in last]
+    return [(x, h, c) for x, (h, c) in zip(xs, states, strict=True)]
+
+
+def _scan(modules: Sequence[RNN], passes: Sequence[Pass], row: int) -> list[Result]:
+    """The fused scan where it applies, else the reference loop for each."""
+    if all(
+        m.recorder is None and fused.applies(p.core, p.x, p.weights)
+        for m, p in zip(modules, passes, strict=True)
+    ):
+        return fused.run_many(passes)
+    pairs = zip(modules, passes, strict=True)
+    return [m._recorded(p, row) for m, p in pairs]
+
+
+def fit_each_other(modules: Sequence[RNN], inputs: Sequence[Tensor]) -> bool:
+    """Whether sizes and shapes are equal, so that `together` takes them."""
+    return len({m._sizes() for m in modules}) == len({x.shape for x in inputs}) == 1
+
+
+def together(modules: Sequence[RNN], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The outputs of several modules, each on its own input, from zero states.
+
+    The numbers are those of ``module(input)[0]``. On a GPU, modules whose gates have
+    the same step run as one batch of models, which costs little more than one.
+
+    Arguments:
+        modules: of one type, with equal sizes, layers and directions.
+        inputs: one a module, of equal shapes, (T, B, input_size) or as
+            ``batch_first`` has it.
+
+    Raises:
+        ValueError: for modules or inputs of different shapes, or with dropout
+            between layers: its draws come from one stream for all modules, so that
+            their numbers would depend on their company.
+    """
+    if not fit_each_other(modules, inputs):
+        raise ValueError(
+            f"modules are {[repr(m) for m in modules]} and inputs "
+            f"{[tuple(x.shape) for x in inputs]}; allowed: equal sizes"
+        )
+    if any(m.dropout and m.num_layers > 1 for m in modules):
+        raise ValueError("dropout is above 0; allowed: 0 for modules run together")
+    for module, x in zip(modules, inputs, strict=True):
+        module._check_input(x)
+    first = modules[0].batch_first
+    xs = [x.transpose(0, 1) if first else x for x in inputs]
+    states = [m._state(None, x, "h_0") for m, x in zip(modules, xs, strict=True)]
+    outs = [out for out, _, _ in _stack(modules, xs, states, states)]
+    return [out.transpose(0, 1) if first else out for out in outs]
 
 
 def _torch_arguments(module: nn.Module) -> dict[str, Any]:
@@ -391,6 +464,8 @@ class LSTM(RNN):
         h_detach: probability of detaching h at a time step (P3).
         c_detach: probability of detaching c at a time step (P3 §4.3).
         zoneout: probabilities (of c, of h) to keep a unit's old value.
+        weight_drop: probability that an entry of the recurrent weight is 0 in a
+            training pass, below 1; the others are scaled up.
         seed: seed of the module's own random streams (noise, detaching,
             zoneout); ``None`` draws one from torch's default generator.
         device: where the parameters live.

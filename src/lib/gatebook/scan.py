@@ -79,6 +79,24 @@ class Weights:
         return self.ih, self.hh, self.bias_ih, self.bias_hh
 
 
+@dataclass(frozen=True)
+class Pass:
+    """All that one layer in one direction needs to run; arguments as for `layer`."""
+
+    core: Core
+    x: Float[Tensor, "T B I"]
+    weights: Weights
+    h: Float[Tensor, "B H"]
+    c: Float[Tensor, "B H"]
+    draws: Draws | None = None
+    alive: Bool[Tensor, "T B"] | None = None
+    zoneout: tuple[float, float] = (0.0, 0.0)
+
+    def options(self) -> dict[str, Any]:
+        """The arguments by keyword of `layer` and of the fused scan."""
+        return {"draws": self.draws, "alive": self.alive, "zoneout": self.zoneout}
+
+
 Result = tuple[Float[Tensor, "T B H"], Float[Tensor, "B H"], Float[Tensor, "B H"]]
 """Outputs h_1..h_T, the last h and the last c."""
 

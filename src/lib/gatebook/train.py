@@ -1,10 +1,11 @@
 """One training loop for all tasks and models."""
 
 import contextlib
+import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,34 @@ from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.progress import show_progress as show_progress
-from gatebook.rnn import RNN
+from gatebook.random import Streams
+from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
+
+
+class Dropout(nn.Module):
+    """Dropout that draws from a model's own stream, so that its seed decides it.
+
+    Arguments:
+        p: probability that a value is set to 0 in training.
+        streams: the model's.
+    """
+
+    def __init__(self, p: float, streams: Streams):
+        super().__init__()
+        check_probability("head_dropout", p)
+        self.p, self.streams = p, streams
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Zeros with probability p, the others divided by 1 - p."""
+        if not self.training or self.p == 0:
+            return x
+        numbers = torch.empty_like(x).uniform_(generator=self.streams["head", x.device])
+        return torch.where(numbers < self.p, 0.0, x / max(1 - self.p, 1e-12))
+
+    def extra_repr(self) -> str:
+        """Its probability; a checkpoint tells models apart by it."""
+        return f"p={self.p}"
 
 
 class SequenceModel(nn.Module):
@@ -30,6 +57,8 @@ class SequenceModel(nn.Module):
         steps_read: how many steps at the end the head reads.
         head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
             has 256 for images, P3 none).
+        head_dropout: probability of dropout on that layer (P2 D.2: 0.5 where there
+            is zoneout); needs gatebook's own ``rnn``.
     """
 
     def __init__(
@@ -38,17 +67,29 @@ class SequenceModel(nn.Module):
         output_size: int,
         steps_read: int,
         head_size: int = 0,
+        head_dropout: float = 0.0,
     ):
         super().__init__()
+        if head_dropout and not (head_size and isinstance(rnn, RNN)):
+            raise ValueError(
+                f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
+                "or rnn is torch's own"
+            )
         self.rnn, self.steps_read = rnn, steps_read
         width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
         last = nn.Linear(head_size or width, output_size)
         hidden = [nn.Linear(width, head_size), nn.ReLU()] if head_size else []
+        if head_dropout and isinstance(rnn, RNN):
+            hidden.append(Dropout(head_dropout, rnn.streams))
         self.head = nn.Sequential(*hidden, last)
 
     def forward(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "S B K"]:
         """Outputs of the head on the last ``steps_read`` steps."""
-        return self.head(self.rnn(x)[0][-self.steps_read :])
+        return self.read(self.rnn(x)[0])
+
+    def read(self, hidden: Float[Tensor, "T B H"]) -> Float[Tensor, "S B K"]:
+        """Outputs of the head on the last ``steps_read`` of these."""
+        return self.head(hidden[-self.steps_read :])
 
 
 def build(
@@ -61,13 +102,14 @@ def build(
         kind: `gatebook.LSTM` or `gatebook.GRU`.
         hidden_size: H.
         seed: the run's seed. Torch's default generator is left as it was.
-        options: ``head_size``, and whatever ``kind`` takes (``gate``, ``h_detach``).
+        options: ``head_size`` and ``head_dropout``, and whatever ``kind`` takes
+            (``gate``, ``h_detach``).
     """
-    head_size = options.pop("head_size", 0)
+    head = {k: options.pop(k) for k in ("head_size", "head_dropout") if k in options}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = kind(task.input_size, hidden_size, seed=seed, **options)
-        return SequenceModel(rnn, task.output_size, task.steps_read, head_size)
+        return SequenceModel(rnn, task.output_size, task.steps_read, **head)
 
 
 @dataclass
@@ -96,6 +138,17 @@ class History:
     def best(self, score: str) -> float:
         """The highest value that ``score`` reached; NaN if none was taken."""
         return max(self.curves.get(score, []), default=float("nan"))
+
+    def mean(self, score: str) -> float:
+        """The mean of ``score`` over the evaluations: high for who learns early."""
+        values = self.curves.get(score, [])
+        return sum(values) / len(values) if values else float("nan")
+
+    def fall(self, score: str) -> float:
+        """The most by which ``score`` ever lay below an earlier value; at least 0."""
+        values = self.curves.get(score, [float("nan")])
+        peaks = itertools.accumulate(values, max)
+        return max(peak - value for peak, value in zip(peaks, values, strict=True))
 
     def last(self, score: str) -> float:
         """The last value of ``score``; NaN if none was taken."""
@@ -128,6 +181,37 @@ class Plan:
         check_probability("anneal", self.anneal)
         if self.clip is not None:
             check_positive("clip", self.clip)
+
+    def done(self, history: History) -> bool:
+        """Whether the run has come to its end."""
+        return history.step >= self.steps
+
+
+@dataclass(frozen=True)
+class Until(Plan):
+    """A plan that ends when the validation loss is low enough, or at ``steps``.
+
+    The loss is known at evaluations only, so that a run may go on for up to
+    ``evaluate_every`` steps after it has reached the goal.
+
+    Arguments:
+        goal: the run ends at an evaluation with a loss at or below this value.
+
+    Example:
+        >>> plan = Until(1000, goal=0.1)
+        >>> plan.done(History({"loss": [2.0, 0.09]}, step=200))
+        True
+    """
+
+    goal: float = field(kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive("goal", self.goal)
+
+    def done(self, history: History) -> bool:
+        """Whether the goal or the last step was reached."""
+        return super().done(history) or history.last("loss") <= self.goal
 
 
 def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
@@ -175,50 +259,132 @@ def fit(
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.
     """
-    optimizer = torch.optim.Adam(model.parameters(), lr=plan.learning_rate)
-    history, recent = History(), []
-    made_with = asdict(plan) | {"device": _device(model).type} | parts(model)
-    if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, model, optimizer, made_with)
-        history, recent = History(**progress["history"]), progress["recent"]
-    started, saved = time.monotonic() - history.seconds, time.monotonic()
+    job = Job(model, task, plan, checkpoint, report)
+    return fit_together([job], checkpoint_seconds=checkpoint_seconds)[0]
 
-    def store() -> None:
-        history.seconds = time.monotonic() - started
-        if checkpoint is not None:
-            state = {"history": asdict(history), "recent": recent}
-            save_checkpoint(checkpoint, model, optimizer, state, made_with)
 
-    validation = task.validation()
+@dataclass(frozen=True)
+class Job:
+    """One of several models to train; fields as the arguments of `fit`."""
+
+    model: nn.Module
+    task: Task
+    plan: Plan
+    checkpoint: Path | None = None
+    report: Callable[[str], None] | None = None
+
+
+def fit_together(
+    jobs: Sequence[Job], *, checkpoint_seconds: float = 60.0
+) -> list[History]:
+    """Train several models side by side, each as `fit` would alone.
+
+    Every model has its own batches, random streams, optimiser, clipping and
+    checkpoint; one that diverges ends, and the others go on. On a GPU, models of
+    `SequenceModel` with equal sizes share each step of the recurrence, so that
+    twelve cost little more than one.
+
+    Raises:
+        ValueError: if several models draw dropout, which comes from one stream for
+            all of them: their numbers would depend on their company.
+    """
+    _check_company(jobs)
+    runs = [_Training(job) for job in jobs]
+    saved = time.monotonic()
     with _interrupts_held() as interrupts:
-        if not history.curves:
-            scores = evaluate(model, task, validation)
-            history.note(0, scores | {"train_loss": float("nan")})
-        model.train()
-        while history.step < plan.steps and not (interrupts or history.diverged_at):
-            _anneal(model, plan, history.step)
-            loss = _step(model, optimizer, task, plan, history.step)
-            history.step += 1
-            if loss is None:
-                history.diverged_at = history.step
-                break
-            recent.append(loss)
-            if history.step % plan.evaluate_every == 0 or history.step == plan.steps:
-                scores = evaluate(model, task, validation)
-                scores["train_loss"] = sum(recent) / len(recent)
-                history.note(history.step, scores)
-                recent.clear()
-                if report is not None:
-                    seconds = time.monotonic() - started
-                    report(progress_line(history.step, plan.steps, seconds, scores))
+        for run in runs:
+            run.begin()
+        while (going := [run for run in runs if run.goes_on()]) and not interrupts:
+            _step(going)
             if time.monotonic() - saved > checkpoint_seconds:
-                store()
+                for run in going:
+                    run.store()
                 saved = time.monotonic()
     if interrupts:
-        store()
+        for run in runs:
+            run.store()
         raise KeyboardInterrupt
-    history.seconds = time.monotonic() - started
-    return history
+    return [run.end() for run in runs]
+
+
+def _check_company(jobs: Sequence[Job]) -> None:
+    if len(jobs) < 2:
+        return
+    for job in jobs:
+        for name, module in job.model.named_modules():
+            p = module.p if isinstance(module, nn.Dropout) else 0
+            if isinstance(module, RNN | nn.RNNBase):
+                p = module.dropout if module.num_layers > 1 else 0
+            if p:
+                raise ValueError(
+                    f"dropout of {name} is {p}; allowed: 0 for models trained together"
+                )
+
+
+class _Training:
+    """A model on its way: its optimiser, its curves, its place in the run."""
+
+    def __init__(self, job: Job):
+        self.model, self.task, self.plan = job.model, job.task, job.plan
+        self.checkpoint, self.report = job.checkpoint, job.report
+        rate = job.plan.learning_rate
+        self.optimizer = torch.optim.Adam(job.model.parameters(), lr=rate)
+        self.history = History()
+        self.recent: list[float] = []
+        self.device = _device(job.model)
+        made_with = asdict(job.plan) | {"device": self.device.type}
+        self.made_with = made_with | parts(job.model)
+        self.validation = job.task.validation()
+
+    def begin(self) -> None:
+        """Go on from the checkpoint, or take the first scores."""
+        if self.checkpoint is not None and self.checkpoint.exists():
+            arguments = (self.checkpoint, self.model, self.optimizer, self.made_with)
+            progress = load_checkpoint(*arguments)
+            self.history = History(**progress["history"])
+            self.recent = progress["recent"]
+        self.started = time.monotonic() - self.history.seconds
+        if not self.history.curves:
+            scores = evaluate(self.model, self.task, self.validation)
+            self.history.note(0, scores | {"train_loss": float("nan")})
+        self.model.train()
+
+    def goes_on(self) -> bool:
+        """Whether there is something left to do."""
+        return not (self.plan.done(self.history) or self.history.diverged_at)
+
+    def batch(self) -> Batch:
+        """Input and target of the step at hand."""
+        _anneal(self.model, self.plan, self.history.step)
+        x, target = self.task.batch(self.history.step)
+        return x.to(self.device), target.to(self.device)
+
+    def update(self, loss: float) -> None:
+        """Count a step with this loss, evaluate where the plan says so."""
+        history, plan = self.history, self.plan
+        self.recent.append(loss)
+        if history.step % plan.evaluate_every and history.step != plan.steps:
+            return
+        scores = evaluate(self.model, self.task, self.validation)
+        scores["train_loss"] = sum(self.recent) / len(self.recent)
+        history.note(history.step, scores)
+        self.recent.clear()
+        if self.report is not None:
+            seconds = time.monotonic() - self.started
+            self.report(progress_line(history.step, plan.steps, seconds, scores))
+
+    def store(self) -> None:
+        """Write the checkpoint, if there is to be one."""
+        self.history.seconds = time.monotonic() - self.started
+        if self.checkpoint is not None:
+            state = {"history": asdict(self.history), "recent": self.recent}
+            arguments = (self.checkpoint, self.model, self.optimizer)
+            save_checkpoint(*arguments, state, self.made_with)
+
+    def end(self) -> History:
+        """The curves of the whole run."""
+        self.history.seconds = time.monotonic() - self.started
+        return self.history
 
 
 @contextlib.contextmanager
@@ -249,26 +415,48 @@ def _interrupts_held() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _step(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    task: Task,
-    plan: Plan,
-    step: int,
-) -> float | None:
-    """One gradient step; its loss, or ``None`` if something is not finite."""
-    x, target = (t.to(_device(model)) for t in task.batch(step))
-    optimizer.zero_grad(set_to_none=True)
-    loss = task.loss(model(x), target)
-    if not torch.isfinite(loss):
-        return None
-    loss.backward()
-    bound = float("inf") if plan.clip is None else plan.clip
-    norm = nn.utils.clip_grad_norm_(model.parameters(), bound)
+def _step(runs: Sequence[_Training]) -> None:
+    """One gradient step of each; what is not finite ends its run."""
+    batches = [run.batch() for run in runs]
+    for run in runs:
+        run.optimizer.zero_grad(set_to_none=True)
+    predictions = _forward([run.model for run in runs], [x for x, _ in batches])
+    losses = [
+        run.task.loss(prediction, target)
+        for run, prediction, (_, target) in zip(runs, predictions, batches, strict=True)
+    ]
+    finite = [bool(torch.isfinite(loss)) for loss in losses]
+    if any(finite):
+        # No weight is shared, so each gets the gradient of its own loss.
+        torch.stack(
+            [x for x, f in zip(losses, finite, strict=True) if f]
+        ).sum().backward()
+    for run, loss, fine in zip(runs, losses, finite, strict=True):
+        run.history.step += 1
+        if fine and _descend(run):
+            run.update(loss.item())
+        else:
+            run.history.diverged_at = run.history.step
+
+
+def _forward(models: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
+    """Each model's prediction; those of one shape go through time side by side."""
+    ours = [m for m in models if isinstance(m, SequenceModel)]
+    rnns = [m.rnn for m in ours if isinstance(m.rnn, RNN)]
+    if 1 < len(rnns) == len(models) and fit_each_other(rnns, xs):
+        hidden = together(rnns, xs)
+        return [m.read(h) for m, h in zip(ours, hidden, strict=True)]
+    return [model(x) for model, x in zip(models, xs, strict=True)]
+
+
+def _descend(run: _Training) -> bool:
+    """Clip and step; ``False`` if the gradient is not finite."""
+    bound = float("inf") if run.plan.clip is None else run.plan.clip
+    norm = nn.utils.clip_grad_norm_(run.model.parameters(), bound)
     if not torch.isfinite(norm):
-        return None
-    optimizer.step()
-    return loss.item()
+        return False
+    run.optimizer.step()
+    return True
 
 
 def _anneal(model: nn.Module, plan: Plan, step: int) -> None:

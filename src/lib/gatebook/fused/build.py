@@ -121,10 +121,8 @@ def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
     if not file.exists():
         _compile(source(core, trace(core, options), options, dtype), file)
     code = ctypes.CDLL(str(file))
-    for name in ("panels_size", "project", "outer", "forward", "backward"):
-        getattr(code, name).restype = (
-            ctypes.c_size_t if name == "panels_size" else ctypes.c_int
-        )
+    for name in ("panels_size", "scratch_size"):
+        getattr(code, name).restype = ctypes.c_size_t
     table = (ctypes.c_int * 3 * ctypes.c_int.in_dll(code, "run_count").value).in_dll(
         code, "RUNS"
     )

@@ -4,13 +4,11 @@ import contextlib
 import ctypes
 import functools
 import itertools
-import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -19,10 +17,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gatebook.cells import Core
+from gatebook.fused import threads
 from gatebook.fused.build import Kernel, NoCompiler, kernel
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
-from gatebook.scan import Draws, Result, Weights
+from gatebook.scan import Draws, Pass, Result, Weights
 
 _POINTERS = (
     "x",
@@ -49,14 +48,39 @@ class _Pass(ctypes.Structure):
         ("T", ctypes.c_size_t),
         ("B", ctypes.c_size_t),
         ("I", ctypes.c_size_t),
+        ("H", ctypes.c_size_t),
         ("chunk", ctypes.c_size_t),
         ("hold", ctypes.c_size_t),
         *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
         ("blind_step", ctypes.c_size_t),
         ("blind_row", ctypes.c_size_t),
-        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc")),
+        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc", "through")),
+        *((name, ctypes.c_void_p) for name in ("scratch", "meeting")),
     ]
 
+
+class _Product(ctypes.Structure):
+    """`Product` of kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("a", "panels", "c")),
+        *((name, ctypes.c_size_t) for name in ("columns", "depth", "rows")),
+    ]
+
+
+class _Outer(ctypes.Structure):
+    """`Outer` of kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in "abc"),
+        *((name, ctypes.c_size_t) for name in ("lda", "ldb", "ldc", "M", "N", "depth")),
+    ]
+
+
+HALF = (torch.bfloat16, torch.float16)
+
+LARGE = 8 * 2**20
+"""Bytes of a recurrent weight from which threads work together on one copy of it."""
 
 _loop_only: ContextVar[bool] = ContextVar("loop_only", default=False)
 
@@ -82,15 +106,15 @@ def reference() -> Iterator[None]:
 def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 
-    It takes float32 and float64, on a CPU with a C compiler and on a GPU with Triton.
-    Autocast, the transforms of ``torch.func`` and a CUDA graph that the caller records
-    go to the loop.
+    It takes float32 and float64, and half precision by way of float32, on a CPU with
+    a C compiler and on a GPU with Triton. Autocast, the transforms of ``torch.func``
+    and a CUDA graph that the caller records go to the loop.
     """
     if _loop_only.get() or x.device.type not in ("cpu", "cuda"):
         return False
     if x.dtype != weights.hh.dtype or torch.is_autocast_enabled(x.device.type):
         return False
-    if x.dtype not in (torch.float32, torch.float64) or 0 in x.shape:
+    if x.dtype not in (torch.float32, torch.float64, *HALF) or 0 in x.shape:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return False
@@ -105,7 +129,7 @@ def _compiles(core: Core, x: Tensor) -> bool:
         if x.device.type == "cuda":
             _gpu().kernel(core, evaluation)
         else:
-            kernel(core, evaluation, x.dtype)
+            kernel(core, evaluation, torch.float32 if x.dtype in HALF else x.dtype)
     except Unprintable:
         return False
     except NoCompiler as error:
@@ -141,40 +165,82 @@ def run(
     zoneout: tuple[float, float] = (0.0, 0.0),
 ) -> Result:
     """One layer in one direction; arguments and results as `gatebook.scan.layer`."""
-    if x.device.type == "cuda":
-        extra = {"draws": draws, "alive": alive, "zoneout": zoneout}
-        return _gpu().run(core, x, weights, h, c, **extra)
-    given = draws or Draws()
-    options = options_of(draws, alive, zoneout)
-    made = kernel(core, options, x.dtype)
-    noise = None if given.noise is None else given.noise.contiguous()
-    tensors = (x, *weights.all(), h, c)
+    return run_many([Pass(core, x, weights, h, c, draws, alive, zoneout)])[0]
+
+
+def run_many(passes: Sequence[Pass]) -> list[Result]:
+    """Several models, each as `run` would.
+
+    On a GPU those with the same step and shapes run as one batch of models; on a CPU
+    one after the other, since one fills its cores.
+    """
+    if passes[0].x.dtype in HALF:
+        return [_in_float32(given) for given in passes]
+    if passes[0].x.device.type == "cpu":
+        return [_run(given) for given in passes]
+    results: list[Any] = [None] * len(passes)
+    for places in _alike(passes):
+        found = _gpu().run_many([passes[k] for k in places])
+        for k, result in zip(places, found, strict=True):
+            results[k] = result
+    return results
+
+
+def _alike(passes: Sequence[Pass]) -> list[list[int]]:
+    """Places of the passes that can run as one batch of models."""
+    groups: dict[Any, list[int]] = {}
+    for k, given in enumerate(passes):
+        groups.setdefault(_gpu().step_of(given), []).append(k)
+    return list(groups.values())
+
+
+def _in_float32(given: Pass) -> Result:
+    """Half precision goes in and comes out; the recurrence is worked out in float32.
+
+    A state that is rounded to eight bits at each step would lose what a long memory
+    adds up.
+    """
+    kind, draws = given.x.dtype, given.draws
+    if draws is not None and draws.noise is not None:
+        draws = replace(draws, noise=draws.noise.float())
+    ih, hh, *biases = given.weights.all()
+    b_ih, b_hh = (b if b is None else b.float() for b in biases)
+    weights = Weights(ih.float(), hh.float(), b_ih, b_hh)
+    x, h, c = (t.float() for t in (given.x, given.h, given.c))
+    wide = replace(given, x=x, h=h, c=c, weights=weights, draws=draws)
+    out, h, c = run_many([wide])[0]
+    return out.to(kind), h.to(kind), c.to(kind)
+
+
+def _run(given: Pass) -> Result:
+    """One pass on the CPU."""
+    core, x, draws = given.core, given.x, given.draws or Draws()
+    noise = None if draws.noise is None else draws.noise.contiguous()
+    tensors = (x, *given.weights.all(), given.h, given.c)
     setting = _Setting(
         core,
-        made,
+        kernel(core, options_of(given), x.dtype),
         torch.is_grad_enabled()
         and any(t is not None and t.requires_grad for t in tensors),
-        _mask(given.keep_h),
-        _mask(given.keep_c),
-        _mask(alive),
+        _mask(draws.keep_h),
+        _mask(draws.keep_c),
+        _mask(given.alive),
         noise,
-        _mask(given.detached),
+        _mask(draws.detached),
     )
     return _Scan.apply(setting, *(t if t is None else t.contiguous() for t in tensors))
 
 
-def options_of(
-    draws: Draws | None, alive: Tensor | None, zoneout: tuple[float, float]
-) -> Options:
-    """What a pass has, from the arguments of `gatebook.scan.layer`."""
-    given = draws or Draws()
+def options_of(given: Pass) -> Options:
+    """What the step of a pass has to read."""
+    draws = given.draws or Draws()
     return Options(
-        noise=given.noise is not None,
-        keep_h=given.keep_h is not None,
-        keep_c=given.keep_c is not None,
-        alive=alive is not None,
-        training=draws is not None,
-        zoneout=zoneout,
+        noise=draws.noise is not None,
+        keep_h=draws.keep_h is not None,
+        keep_c=draws.keep_c is not None,
+        alive=given.alive is not None,
+        training=given.draws is not None,
+        zoneout=given.zoneout,
     )
 
 
@@ -310,17 +376,14 @@ class _Work:
         entry = buffers.take((self._panels_size(columns, depth),), self.dtype)
         self._pack(w_ih, entry, columns, depth)
         panels = self._panels(w_hh, back=False)
-        given, kept = self._pass(
+        given = self._pass(
             x=x,
             entry=entry,
             base=self._base(b_ih, b_hh),
             panels=panels,
             bias=self._apart_bias(b_hh),
         )
-        self._rows(
-            self.batch, lambda a, b: self.code.forward(given, *_sizes(self.units, a, b))
-        )
-        del kept
+        self._team("forward", given)
         buffers.give(entry)
         buffers.give(panels)
 
@@ -350,12 +413,11 @@ class _Work:
         self.hs, self.h0, self.c0 = hs, h0, c0
         panels = self._panels(w_hh, back=True)
         dh, dc = dh.clone(), dc.clone()
-        given, kept = self._pass(back=panels, dout=dout.contiguous(), dh=dh, dc=dc)
-        self._rows(
-            self.batch,
-            lambda a, b: self.code.backward(given, *_sizes(self.units, a, b)),
-        )
-        del kept
+        through = buffers.take((self.batch, self.units), self.dtype)
+        dout = dout.contiguous()
+        given = self._pass(back=panels, dout=dout, dh=dh, dc=dc, through=through)
+        self._team("backward", given)
+        buffers.give(through)
         buffers.give(panels)
         return dh, dc
 
@@ -399,10 +461,8 @@ class _Work:
         columns, depth = w.shape
         panels = buffers.take((self._panels_size(columns, depth),), self.dtype)
         self._pack(w, panels, columns, depth)
-        pointers = [_at(t) for t in (a, panels, out)]
-        self._rows(
-            len(a),
-            lambda i, j: self.code.project(*pointers, *_sizes(columns, depth, i, j)),
+        self._split(
+            "project", _Product(*map(_at, (a, panels, out)), *w.shape, len(a)), len(a)
         )
         buffers.give(panels)
 
@@ -414,9 +474,8 @@ class _Work:
     def _add_outer(self, a: Tensor, b: Tensor, grad: Tensor) -> None:
         """Add a' b, summed over all rows; a may be some columns of an array."""
         (m, n), depth = grad.shape, a.shape[0] * a.shape[1]
-        left = (_at(a), *_sizes(a.stride(-2)), _at(b), *_sizes(n))
-        right = (_at(grad), *_sizes(n, n, depth))
-        self._rows(m, lambda i, j: self.code.outer(*left, *right, *_sizes(i, j)))
+        sizes = (a.stride(-2), n, n, m, n, depth)
+        self._split("outer", _Outer(*map(_at, (a, b, grad)), *sizes), m)
 
     def _panels(self, w_hh: Tensor, back: bool) -> Tensor:
         """The recurrent weight packed for one way, run by run."""
@@ -447,7 +506,7 @@ class _Work:
         ]
         return torch.cat(own) if own else None
 
-    def _pass(self, **extra: Tensor | None) -> tuple[Any, list[Any]]:
+    def _pass(self, **extra: Tensor | None) -> _Pass:
         s = self.setting
         arrays = {
             "p": self.p,
@@ -466,23 +525,37 @@ class _Work:
         blind = s.blind()
         numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
         arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
-        held = [t for t in arrays.values() if t is not None]
         sizes = {"T": self.steps, "B": self.batch, "I": self.features}
-        made = _Pass(**sizes, chunk=self.chunk, hold=self.hold, **numbers)
+        made = _Pass(**sizes, H=self.units, chunk=self.chunk, hold=self.hold, **numbers)
         for name, array in arrays.items():
             setattr(made, name, _at(array))
-        return ctypes.byref(made), [held, made]
+        made.held = [t for t in arrays.values() if t is not None]
+        return made
 
-    def _rows(self, count: int, work: Callable[[int, int], int]) -> None:
-        """Split ``count`` rows over the threads; C runs without Python's lock."""
-        parts = max(1, min(torch.get_num_threads(), count))
-        ends = [count * k // parts for k in range(parts + 1)]
-        first, *others = zip(ends, ends[1:], strict=False)
-        waiting = [threads().submit(work, *span) for span in others]
-        failed = work(*first)
-        failed = max([failed, *(each.result() for each in waiting)])
-        if failed:
-            raise MemoryError("no memory for the fused scan's work arrays")
+    def _team(self, way: str, given: _Pass) -> None:
+        """Run one way over time on all threads, apart or together; see kernel.c."""
+        parts = torch.get_num_threads()
+        together = parts > 1 and (self._large() or self.batch < parts)
+        parts = parts if together else min(parts, self.batch)
+        scratch = buffers.take((parts, self._scratch_size()), self.dtype)
+        meeting = threads.Meeting()
+        given.scratch = _at(scratch)
+        given.meeting = ctypes.addressof(meeting) if together else None
+        given.held += [scratch, meeting]
+        threads.split(self.code, way, given, parts, meeting)
+        buffers.give(scratch)
+
+    def _large(self) -> bool:
+        """Whether the recurrent weight is too large for each thread to read it all."""
+        return self.width * self.units * self.dtype.itemsize > LARGE
+
+    def _scratch_size(self) -> int:
+        return self.code.scratch_size(*_sizes(self.units))
+
+    def _split(self, name: str, what: ctypes.Structure, most: int) -> None:
+        """A product's rows, at most so many, over the threads."""
+        parts = max(1, min(torch.get_num_threads(), most))
+        threads.split(self.code, name, what, parts, threads.Meeting())
 
 
 def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
@@ -528,13 +601,3 @@ class _Buffers:
 
 
 buffers = _Buffers()
-
-
-@functools.cache
-def _pool(process: int, count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="gatebook")
-
-
-def threads() -> ThreadPoolExecutor:
-    """The threads of this process; a forked one makes its own."""
-    return _pool(os.getpid(), torch.get_num_threads())

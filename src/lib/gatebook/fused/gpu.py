@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -32,7 +32,7 @@ from gatebook.fused.build import HERE, NoCompiler, cache_folder, like
 from gatebook.fused.function import options_of
 from gatebook.fused.trace import Options, Program, Step, Unprintable, downsize, trace
 from gatebook.gates import CDetach, Full
-from gatebook.scan import Draws, Result, Weights
+from gatebook.scan import Draws, Pass, Result, Weights
 
 # --------------------------------------------------------------------------
 # The kernel
@@ -381,44 +381,28 @@ loops = _Loops()
 # --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Pass:
-    """The arguments of `run` for one of several models."""
+def plain(core: Core) -> Core:
+    """The core but for its gradient rule, which the draws carry out."""
+    return with_gate(core, replace(core.gate, gradient=Full()))
 
-    core: Core
-    x: Float[Tensor, "T B I"]
-    weights: Weights
-    h: Float[Tensor, "B H"]
-    c: Float[Tensor, "B H"]
-    draws: Draws | None = None
-    alive: Bool[Tensor, "T B"] | None = None
-    zoneout: tuple[float, float] = (0.0, 0.0)
 
-    def options(self) -> Options:
-        """What the step has to read."""
-        return options_of(self.draws, self.alive, self.zoneout)
-
-    def plain(self) -> Core:
-        """The core but for its gradient rule, which the draws carry out."""
-        return with_gate(self.core, replace(self.core.gate, gradient=Full()))
-
-    def arrays(self) -> dict[str, Tensor | None]:
-        """What has no gradient, as the arrays of `_Loop` take it."""
-        draws = self.draws or Draws()
-        noise, seen = draws.noise, None
-        if noise is not None:
-            noise = spread(noise, list(noise_blocks(self.core).values()), -1)
-        if draws.detached is not None:
-            seen = ~draws.detached.view(len(draws.detached), -1)
-        of_c = isinstance(self.core.gate.gradient, CDetach)
-        return {
-            "noise": noise,
-            "keep_h": draws.keep_h,
-            "keep_c": draws.keep_c,
-            "alive": self.alive,
-            "sees_h": None if of_c else seen,
-            "sees_c": seen if of_c else None,
-        }
+def _arrays(given: Pass) -> dict[str, Tensor | None]:
+    """What has no gradient, as the arrays of `_Loop` take it."""
+    draws = given.draws or Draws()
+    noise, seen = draws.noise, None
+    if noise is not None:
+        noise = spread(noise, list(noise_blocks(given.core).values()), -1)
+    if draws.detached is not None:
+        seen = ~draws.detached.view(len(draws.detached), -1)
+    of_c = isinstance(given.core.gate.gradient, CDetach)
+    return {
+        "noise": noise,
+        "keep_h": draws.keep_h,
+        "keep_c": draws.keep_c,
+        "alive": given.alive,
+        "sees_h": None if of_c else seen,
+        "sees_c": seen if of_c else None,
+    }
 
 
 def run(
@@ -449,13 +433,13 @@ def run_many(passes: Sequence[Pass]) -> list[Result]:
         ValueError: if two of them need different kernels.
     """
     one = passes[0]
-    core, options, x = one.plain(), one.options(), one.x
+    core, options, x = plain(one.core), options_of(one), one.x
     made = kernel(core, options)
     for other in passes[1:]:
-        if other.options() != options or kernel(other.core, options) != made:
+        if step_of(other) != step_of(one):
             raise ValueError(
                 f"gates are {one.core.gate} and {other.core.gate}, with "
-                f"{options} and {other.options()}; allowed: models with the same step"
+                f"{options} and {options_of(other)}; allowed: models with the same step"
             )
     cuda = x.device.type == "cuda"
     stream = torch.cuda.current_stream(x.device).cuda_stream if cuda else 0
@@ -469,6 +453,12 @@ def run_many(passes: Sequence[Pass]) -> list[Result]:
         tensors = (_stack(each) for each in ([p.x for p in passes], *weights, *states))
         results = _Scan.apply(shape, arrays, *tensors)
         return list(zip(*map(_unstack, results), strict=True))
+
+
+def step_of(given: Pass) -> tuple[Any, ...]:
+    """What two passes must have in common to run as one batch of models."""
+    options, x = options_of(given), given.x
+    return (kernel(given.core, options), options, x.shape, x.dtype, x.device)
 
 
 def _stack(tensors: Sequence[Any]) -> Any:
@@ -485,7 +475,7 @@ def _unstack(stacked: Tensor) -> Sequence[Tensor]:
 
 def _stack_arrays(passes: Sequence[Pass]) -> dict[str, Tensor | None]:
     """The arrays of all passes; without a mask of its own, a model sees everything."""
-    each = [p.arrays() for p in passes]
+    each = [_arrays(p) for p in passes]
     for name in ("sees_h", "sees_c"):
         if any(a[name] is not None for a in each):
             for a, p in zip(each, passes, strict=True):

@@ -3,16 +3,64 @@
    build.py puts in: `real`, the numbers of blocks, the runs of the recurrent product,
    and the lines of the forward and the backward step between the FILL marks.
 
-   Arrays are row-major. A row is one sequence of the batch; the caller gives each
-   thread a range of rows, so no thread waits for another. Sums run in the same
-   order whatever the number of threads: results are equal to the last bit. */
+   Arrays are row-major. A row is one sequence of the batch. Threads share a pass in
+   one of two ways. Apart: each takes some rows, so that no thread waits for another.
+   Together: each takes some rows of the pointwise step and some columns of the
+   product, and they meet twice a step; a large weight is then read once by all of
+   them, not once by each. Sums run in the same order in both ways and for any number
+   of threads: results are equal to the last bit. */
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* FILL settings */
+
+typedef size_t Z;
+
+/* ---- Threads --------------------------------------------------------------- */
+
+typedef struct { Z first, last; } Span;
+
+/* A thread's part of `count` things. */
+static Span share(Z count, int part, int parts) {
+  return (Span){count * part / parts, count * (part + 1) / parts};
+}
+
+/* Work for the threads of the OpenMP library that calls `crew` in each of them. */
+typedef struct {
+  int (*work)(const void *what, int part, int parts);
+  const void *what;
+  int (*thread)(void), (*threads)(void);
+  int failed;
+} Crew;
+
+void crew(void *given) {
+  Crew *c = given;
+  int failed = c->work(c->what, c->thread(), c->threads());
+  if (failed) __atomic_store_n(&c->failed, failed, __ATOMIC_RELAXED);
+}
+
+/* Where the threads of a pass wait for each other. */
+typedef struct {
+  int waiting, turn, abandoned; /* abandoned: one of them never came */
+} Meeting;
+
+static void meet(Meeting *m, int parts) {
+  if (!m) return;
+  int turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
+  if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == parts) {
+    __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&m->turn, 1, __ATOMIC_RELEASE);
+    return;
+  }
+  for (int looks = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; looks++) {
+    if (__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED)) return;
+    if (looks > 1000) sched_yield(); /* more threads than processors */
+  }
+}
 
 /* ---- Matrix products ------------------------------------------------------- */
 
@@ -30,8 +78,6 @@
 #define WIDE (2 * LANES) /* columns of a panel */
 
 typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real))));
-typedef size_t Z;
-
 #define INLINE static inline __attribute__((always_inline))
 
 /* One tile of c += a * panel. a has the strides am (rows) and ak (depth). */
@@ -112,14 +158,23 @@ void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
     }
 }
 
-/* c = a * panels, for the rows from first to last. */
-int project(const real *a, const real *panels, real *c, Z columns, Z depth, Z first,
-            Z last) {
+/* c = a * panels, with `rows` rows. */
+typedef struct {
+  const real *a, *panels;
+  real *c;
+  Z columns, depth, rows;
+} Product;
+
+int project(const void *what, int part, int parts) {
+  const Product *q = what;
   const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
-  for (Z m = first; m < last; m += chunk) {
-    Z rows = last - m < chunk ? last - m : chunk;
-    memset(c + m * columns, 0, rows * columns * sizeof(real));
-    product(a + m * depth, depth, 1, panels, c + m * columns, columns, rows, columns, depth);
+  Span own = share(q->rows, part, parts);
+  for (Z m = own.first; m < own.last; m += chunk) {
+    Z rows = own.last - m < chunk ? own.last - m : chunk;
+    real *c = q->c + m * q->columns;
+    memset(c, 0, rows * q->columns * sizeof(real));
+    product(q->a + m * q->depth, q->depth, 1, q->panels, c, q->columns, rows, q->columns,
+            q->depth);
   }
   return 0;
 }
@@ -135,21 +190,28 @@ static void pack_left(const real *a, Z lda, real *ap, Z columns, Z depth) {
     }
 }
 
-/* c (M x N) += sum over k of a[k, m] * b[k, n], for m from first to last. */
-int outer(const real *a, Z lda, const real *b, Z ldb, real *c, Z ldc, Z N, Z depth,
-          Z first, Z last) {
-  const Z deep = 256, wide = 16 * ROWS; /* what of a and b stays in the cache */
+/* c (M x N) += sum over k of a[k, m] * b[k, n]. */
+typedef struct {
+  const real *a, *b;
+  real *c;
+  Z lda, ldb, ldc, M, N, depth;
+} Outer;
+
+int outer(const void *what, int part, int parts) {
+  const Outer *q = what;
+  const Z deep = 256, wide = 16 * ROWS, N = q->N; /* what of a and b stays in the cache */
+  Span own = share(q->M, part, parts);
   real *bp = malloc(panels_size(N, deep) * sizeof(real));
   real *ap = malloc(wide * deep * sizeof(real));
   if (!bp || !ap) { free(bp); free(ap); return 1; }
-  for (Z k = 0; k < depth; k += deep) {
-    Z d = depth - k < deep ? depth - k : deep;
-    pack(b + k * ldb, 1, ldb, bp, N, d);
-    for (Z block = first; block < last; block += wide) {
-      Z end = last - block < wide ? last : block + wide;
-      pack_left(a + k * lda + block, lda, ap, end - block, d);
+  for (Z k = 0; k < q->depth; k += deep) {
+    Z d = q->depth - k < deep ? q->depth - k : deep;
+    pack(q->b + k * q->ldb, 1, q->ldb, bp, N, d);
+    for (Z block = own.first; block < own.last; block += wide) {
+      Z end = own.last - block < wide ? own.last : block + wide;
+      pack_left(q->a + k * q->lda + block, q->lda, ap, end - block, d);
       for (Z m = block; m < end; m += ROWS)
-        product(ap + (m - block) * d, 1, ROWS, bp, c + m * ldc, ldc,
+        product(ap + (m - block) * d, 1, ROWS, bp, q->c + m * q->ldc, q->ldc,
                 end - m < ROWS ? end - m : ROWS, N, d);
     }
   }
@@ -208,7 +270,7 @@ INLINE real sigmoid_(real x) { return 1 / (1 + exp_(-x)); }
 /* ---- The recurrence ---------------------------------------------------------- */
 
 typedef struct {
-  Z T, B, I;
+  Z T, B, I, H;
   Z chunk;              /* steps whose input is projected at a time, for the cache */
   Z hold;               /* steps that p, r and cs hold: T, or chunk with no backward */
   const real *x;        /* (T, B, I) */
@@ -227,7 +289,18 @@ typedef struct {
   Z blind_step, blind_row;                /* their strides */
   const real *dout;     /* (T, B, H) */
   real *dh, *dc;        /* (B, H): gradient of the last state, then of the first */
+  real *through;        /* (B, H): gradient through the product */
+  real *scratch;        /* (threads, SCRATCH) */
+  Meeting *meeting;     /* null if the threads work apart */
 } Pass;
+
+/* The columns whose product a thread works out, from one panel's edge to another's. */
+static Span columns_of(const Pass *p, Z columns, int part, int parts) {
+  if (!p->meeting) return (Span){0, columns};
+  Span s = share(padded(columns) / WIDE, part, parts);
+  Z last = s.last * WIDE;
+  return (Span){s.first * WIDE, last < columns ? last : columns};
+}
 
 #define A (APART * H)
 #define BLIND(mask, t, b) ((mask) && (mask)[(t) * p->blind_step + (b) * p->blind_row])
@@ -255,6 +328,60 @@ static Z run_width(int k, Z H) {
   return sum;
 }
 
+/* Sums and scans over a row. A sum in which each addition waits for the one before it
+   would take most of a step's time, so several go on side by side, in an order that
+   is the same on every machine. */
+#define SIDE 16
+
+static real largest(const real *x, Z n) {
+  real m[SIDE], most;
+  for (Z l = 0; l < SIDE; l++) m[l] = x[l < n ? l : 0];
+  for (Z j = 0; j + SIDE <= n; j += SIDE)
+    for (Z l = 0; l < SIDE; l++) m[l] = x[j + l] > m[l] ? x[j + l] : m[l];
+  for (Z j = n / SIDE * SIDE; j < n; j++) m[0] = x[j] > m[0] ? x[j] : m[0];
+  most = m[0];
+  for (Z l = 1; l < SIDE; l++) most = m[l] > most ? m[l] : most;
+  return most;
+}
+
+/* The sum of x * y, or of x where there is no y. */
+static real total(const real *x, const real *y, Z n) {
+  real s[SIDE] = {0}, sum = 0;
+  for (Z j = 0; j + SIDE <= n; j += SIDE)
+    for (Z l = 0; l < SIDE; l++) s[l] += y ? x[j + l] * y[j + l] : x[j + l];
+  for (Z j = n / SIDE * SIDE; j < n; j++) sum += y ? x[j] * y[j] : x[j];
+  for (Z l = 0; l < SIDE; l++) sum += s[l];
+  return sum;
+}
+
+/* x[j] becomes the sum of x[0] to x[j]. */
+static void scan_up(real *x, Z n) {
+  for (Z j = 0; j < n; j += SIDE)
+    for (Z l = j + 1; l < (n < j + SIDE ? n : j + SIDE); l++) x[l] += x[l - 1];
+  real before = 0;
+  for (Z j = 0; j < n; j += SIDE) {
+    Z end = n < j + SIDE ? n : j + SIDE;
+    real whole = x[end - 1];
+    for (Z l = j; l < end; l++) x[l] += before;
+    before += whole;
+  }
+}
+
+/* x[j] becomes the sum of x[j] to x[n - 1]. */
+static void scan_down(real *x, Z n) {
+  Z last = n / SIDE * SIDE;
+  for (Z j = 0; j < n; j += SIDE)
+    for (Z l = n < j + SIDE ? n : j + SIDE; --l > j;) x[l - 1] += x[l];
+  real after = 0;
+  for (Z j = last + SIDE; j > 0; j -= SIDE) {
+    Z start = j - SIDE, end = n < j ? n : j;
+    if (start >= end) continue;
+    real whole = x[start];
+    for (Z l = start; l < end; l++) x[l] += after;
+    after += whole;
+  }
+}
+
 /* Activate a staged block of n values: s = cumax(y) or sigmoid(y) of the noisy
    pre-activations y. For cumax, soft gets the softmax. */
 static void activate(int cumax, const real *x_, const real *n_, real *s, real *soft, Z n) {
@@ -266,20 +393,20 @@ static void activate(int cumax, const real *x_, const real *n_, real *s, real *s
     s[j] = cumax ? y : sigmoid_(y);
   }
   if (!cumax) return;
-  real most = s[0], sum = 0, part = 0;
-  for (Z j = 1; j < n; j++) most = s[j] > most ? s[j] : most;
+  const real most = largest(s, n);
   for (Z j = 0; j < n; j++) soft[j] = exp_(s[j] - most);
-  for (Z j = 0; j < n; j++) sum += soft[j];
-  for (Z j = 0; j < n; j++) { soft[j] /= sum; part += soft[j]; s[j] = part > 1 ? 1 : part; }
+  const real sum = total(soft, 0, n);
+  for (Z j = 0; j < n; j++) s[j] = soft[j] /= sum;
+  scan_up(s, n);
+  for (Z j = 0; j < n; j++) s[j] = s[j] > 1 ? 1 : s[j];
 }
 
 /* The way back: ds, one a value, becomes the gradient of the pre-activation. */
 static void deactivate(int cumax, real *x_, const real *n_, const real *s,
                        const real *soft, real *ds, Z n) {
   if (cumax) { /* cumsum backwards, then the softmax's Jacobian */
-    real part = 0, mean = 0;
-    for (Z j = n; j-- > 0;) { part += ds[j]; ds[j] = part; }
-    for (Z j = 0; j < n; j++) mean += soft[j] * ds[j];
+    scan_down(ds, n);
+    const real mean = total(soft, ds, n);
     for (Z j = 0; j < n; j++) ds[j] = soft[j] * (ds[j] - mean);
   } else {
     for (Z j = 0; j < n; j++) ds[j] *= s[j] * (1 - s[j]);
@@ -324,6 +451,9 @@ static void unstage(real *x_, const real *n_, const Z *at, const Z *nat, Z H,
 }
 #define SCRATCH (4 * STAGE_COUNT * H)
 
+/* Numbers that a thread needs for its own. */
+Z scratch_size(Z H) { return SCRATCH; }
+
 static void fill_rows(real *c, Z ldc, const real *bias, Z rows, Z columns) {
   for (Z b = 0; b < rows; b++)
     if (bias) memcpy(c + b * ldc, bias, columns * sizeof(real));
@@ -342,32 +472,39 @@ static void enter(const Pass *p, Z G, Z t0, Z t1, Z first, Z last) {
               G - n < WIDE ? G - n : WIDE, p->I);
 }
 
-int forward(const Pass *p, Z H, Z first, Z last) {
-  Z rows = last - first, B = p->B;
-  Z at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
-  real *scratch = malloc(SCRATCH * sizeof(real) + 1);
-  if (!scratch) return 1;
-  real *s_ = scratch, *few = s_ + STAGE_COUNT * H, *soft = few + STAGE_COUNT * H;
+int forward(const void *what, int part, int parts) {
+  const Pass *p = what;
+  Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+  Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
+  Z rows = fed.last - fed.first;
+  real *s_ = p->scratch + part * SCRATCH, *few = s_ + STAGE_COUNT * H;
+  real *soft = few + STAGE_COUNT * H;
   for (Z t = 0; t < p->T; t++) {
     if (t % p->chunk == 0)
-      enter(p, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, first, last);
-    Z row0 = t * B + first, held0 = t % p->hold * B + first;
-    const real *hp = t ? p->hs + (row0 - B) * H : p->h0 + first * H;
-    const real *cp = TIED ? hp : t ? p->cs + ((t - 1) % p->hold * B + first) * H : p->c0 + first * H;
+      enter(p, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, mine.first, mine.last);
+    meet(p->meeting, parts); /* all have their new state, and their input */
+    Z row0 = t * B, held0 = t % p->hold * B;
+    const real *hp = t ? p->hs + (row0 - B) * H : p->h0;
+    const real *cp = TIED ? hp : t ? p->cs + (t - 1) % p->hold * B * H : p->c0;
     const real *panels = p->panels;
     for (int k = 0; k < RUN_COUNT; k++) {
       Z columns = run_width(k, H);
+      Span own = columns_of(p, columns, part, parts);
+      Z wide = own.last - own.first;
+      const real *from = hp + fed.first * H, *w = panels + own.first * H;
       if (RUNS[k].apart < 0) {
-        product(hp, H, 1, panels, p->p + held0 * G + at[RUNS[k].block], G, rows, columns, H);
+        real *sum = p->p + (held0 + fed.first) * G + at[RUNS[k].block] + own.first;
+        product(from, H, 1, w, sum, G, rows, wide, H);
       } else {
-        real *r = p->r + held0 * A + RUNS[k].apart * H;
-        const real *bias = p->bias ? p->bias + RUNS[k].apart * H : 0;
-        fill_rows(r, A, bias, rows, columns);
-        product(hp, H, 1, panels, r, A, rows, columns, H);
+        Z place = RUNS[k].apart * H + own.first;
+        real *r = p->r + (held0 + fed.first) * A + place;
+        fill_rows(r, A, p->bias ? p->bias + place : 0, rows, wide);
+        product(from, H, 1, w, r, A, rows, wide, H);
       }
       panels += panels_size(columns, H);
     }
-    for (Z b = 0; b < rows; b++) {
+    meet(p->meeting, parts); /* the product is whole */
+    for (Z b = mine.first; b < mine.last; b++) {
       Z row = row0 + b, held = held0 + b;
       const real *restrict x_ = p->p + held * G, *restrict r_ = p->r + held * A;
       const real *restrict n_ = p->noise + row * N;
@@ -384,32 +521,31 @@ int forward(const Pass *p, Z H, Z first, Z last) {
       (void)hn_; (void)cn_; (void)out_;
     }
   }
-  free(scratch);
   return 0;
 }
 
-int backward(const Pass *p, Z H, Z first, Z last) {
-  Z rows = last - first, B = p->B;
-  Z at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
-  real *through = malloc(rows * H * sizeof(real)); /* gradient through the product */
-  real *scratch = malloc(SCRATCH * sizeof(real) + 1);
-  if (!through || !scratch) { free(through); free(scratch); return 1; }
-  real *s_ = scratch, *few = s_ + STAGE_COUNT * H, *soft = few + STAGE_COUNT * H;
-  real *ds_ = soft + STAGE_COUNT * H;
+int backward(const void *what, int part, int parts) {
+  const Pass *p = what;
+  Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
+  Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
+  Span own = columns_of(p, H, part, parts);
+  Z rows = fed.last - fed.first, wide = own.last - own.first;
+  real *s_ = p->scratch + part * SCRATCH, *few = s_ + STAGE_COUNT * H;
+  real *soft = few + STAGE_COUNT * H, *ds_ = soft + STAGE_COUNT * H;
   for (Z t = p->T; t-- > 0;) {
-    Z row0 = t * B + first;
-    const real *hp = t ? p->hs + (row0 - B) * H : p->h0 + first * H;
-    const real *cp = TIED ? hp : t ? p->cs + (row0 - B) * H : p->c0 + first * H;
-    for (Z b = 0; b < rows; b++) {
+    Z row0 = t * B;
+    const real *hp = t ? p->hs + (row0 - B) * H : p->h0;
+    const real *cp = TIED ? hp : t ? p->cs + (row0 - B) * H : p->c0;
+    for (Z b = mine.first; b < mine.last; b++) {
       Z row = row0 + b;
       real *x_ = p->p + row * G, *r_ = p->r + row * A;
       const real *restrict n_ = p->noise + row * N;
       const real *restrict h_ = hp + b * H, *restrict c_ = cp + b * H;
       const uint8_t *restrict kh_ = p->keep_h + row * H, *restrict kc_ = p->keep_c + row * H;
       const int alive0 = ALIVE ? p->alive[row] : 1;
-      const real sees = BLIND(p->blind_c, t, first + b) ? 0 : 1;
+      const real sees = BLIND(p->blind_c, t, b) ? 0 : 1;
       const real *restrict dout_ = p->dout + row * H;
-      real *restrict dh_ = p->dh + (first + b) * H, *restrict dc_ = p->dc + (first + b) * H;
+      real *restrict dh_ = p->dh + b * H, *restrict dc_ = p->dc + b * H;
       stage(x_, n_, at, nat, H, s_, few, soft);
       TOGETHER for (Z j = 0; j < H; j++) {
         /* FILL backward */
@@ -419,23 +555,25 @@ int backward(const Pass *p, Z H, Z first, Z last) {
       unstage(x_, n_, at, nat, H, few, soft, ds_);
     }
     int blind = 1; /* nothing to do if every row is blocked */
-    for (Z b = 0; b < rows && blind; b++) blind = BLIND(p->blind_h, t, first + b);
+    for (Z b = fed.first; b < fed.last && blind; b++) blind = BLIND(p->blind_h, t, b);
     if (blind) continue;
-    memset(through, 0, rows * H * sizeof(real));
+    meet(p->meeting, parts); /* all gradients of the step are there */
+    real *through = p->through + fed.first * H + own.first;
+    fill_rows(through, H, 0, rows, wide);
     const real *panels = p->back;
     for (int k = 0; k < RUN_COUNT; k++) {
       Z depth = run_width(k, H), apart = RUNS[k].apart >= 0;
-      const real *d = apart ? p->r + row0 * A + RUNS[k].apart * H
-                            : p->p + row0 * G + at[RUNS[k].block];
-      product(d, apart ? A : G, 1, panels, through, H, rows, H, depth);
+      const real *d = apart ? p->r + (row0 + fed.first) * A + RUNS[k].apart * H
+                            : p->p + (row0 + fed.first) * G + at[RUNS[k].block];
+      product(d, apart ? A : G, 1, panels + own.first * depth, through, H, rows, wide, depth);
       panels += panels_size(H, depth);
     }
     for (Z b = 0; b < rows; b++) {
-      if (BLIND(p->blind_h, t, first + b)) continue;
-      real *restrict dh_ = p->dh + (first + b) * H;
-      for (Z j = 0; j < H; j++) dh_[j] += through[b * H + j];
+      if (BLIND(p->blind_h, t, fed.first + b)) continue;
+      real *restrict dh_ = p->dh + (fed.first + b) * H + own.first;
+      for (Z j = 0; j < wide; j++) dh_[j] += through[b * H + j];
     }
+    meet(p->meeting, parts); /* the state's gradient is whole */
   }
-  free(through); free(scratch);
   return 0;
 }

@@ -16,9 +16,14 @@ class Task(Protocol):
     ``steps_read`` is how many steps at the end of the sequence carry the loss.
     """
 
-    input_size: int
-    output_size: int
-    steps_read: int
+    @property
+    def input_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def output_size(self) -> int: ...  # noqa: D102
+
+    @property
+    def steps_read(self) -> int: ...  # noqa: D102
 
     def batch(self, step: int) -> Batch:
         """The training batch of a step."""

@@ -1,7 +1,7 @@
 """Images read pixel by pixel (P2 §3.2, P3 §4.2)."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -9,11 +9,15 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.data import SOURCES, Digits, mnist
+from gatebook.data import CIFAR_SOURCES, SOURCES, ImageSet, cifar10, mnist
 from gatebook.errors import check_choice, check_count, check_positive
 from gatebook.random import generator
 
 ORDERS = ("plain", "bit-reversal", "seeded")
+LOADERS = {"mnist": (mnist, SOURCES), "cifar10": (cifar10, CIFAR_SOURCES)}
+"""For each set its function in `gatebook.data` and the sources it knows."""
+_SIDES = {"mnist": 28, "cifar10": 32}
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
 def bit_reversal(n: int) -> Int[np.ndarray, " n"]:
@@ -46,14 +50,42 @@ def permutation(order: str, n: int, seed: int) -> Int[np.ndarray, " n"]:
     return torch.randperm(n, generator=generator("pixels", seed)).numpy()
 
 
+@lru_cache(maxsize=2)
+def pooled(images: str, source: str, pool: int) -> list[Arrays]:
+    """Both parts of a set as sequences in plain order; kept, since runs share them.
+
+    Arguments:
+        images: a name in `LOADERS`.
+        source: one of its sources.
+        pool: side of the squares that are averaged.
+
+    Returns:
+        for training and test images the pixels (N, T, C) in [0, 1] as float32, and
+        the labels (N,).
+    """
+    whole = LOADERS[images][0](source)
+    side = whole.side // pool
+    squares = (-1, side, pool, side, pool, whole.channels)
+    made = []
+    for part in (whole.train, whole.test):
+        columns = part[:]
+        # In parts: as floats, all of CIFAR-10 would take 740 MB before pooling.
+        few = np.array_split(columns["image"], -(-len(part) // 5000))
+        means = [(np.float32(x) / 255).reshape(squares).mean((2, 4)) for x in few]
+        pixels = np.concatenate(means).reshape(len(part), side**2, whole.channels)
+        made.append((pixels, np.asarray(columns["label"], np.int64)))
+    return made
+
+
 @dataclass(frozen=True)
 class Pixels:
-    """Name the digit after reading its pixels one a step.
+    """Name what an image shows after reading its pixels one a step.
 
     Arguments:
         order: the order of the pixels, see `permutation`.
-        pool: side of the squares that are averaged first: 1 reads 784 pixels, 2
-            reads 196, 4 reads 49. The papers read 784.
+        pool: side of the squares that are averaged first: 1, 2 or 4. Of a digit 1
+            leaves 784 pixels, as in the papers, 2 leaves 196, 4 leaves 49; of a
+            CIFAR image 1024, 256 and 64.
         batch_size: images a batch (P2: 50, P3: 100).
         seed: decides the order of the images, the validation split and the seeded
             permutation.
@@ -61,7 +93,8 @@ class Pixels:
         validation_share: part of the training images held out (P3: 1/6).
         validation_size: held-out images that scores are taken on at most;
             ``None`` takes all (P3: 10,000).
-        source: as in `gatebook.data.mnist`.
+        source: as in `gatebook.data.mnist` or `gatebook.data.cifar10`.
+        images: ``"mnist"``, one grey value a step, or ``"cifar10"``, three colours.
     """
 
     order: str = "plain"
@@ -72,14 +105,14 @@ class Pixels:
     validation_share: float = 1 / 6
     validation_size: int | None = None
     source: str = "auto"
+    images: str = "mnist"
 
-    input_size = 1
-    output_size = 10
     steps_read = 1
 
     def __post_init__(self):
         check_choice("order", self.order, ORDERS)
-        check_choice("source", self.source, SOURCES)
+        check_choice("images", self.images, LOADERS)
+        check_choice("source", self.source, LOADERS[self.images][1])
         check_count("batch_size", self.batch_size)
         if self.pool not in (1, 2, 4):
             raise ValueError(f"pool is {self.pool!r}; allowed: 1, 2 or 4")
@@ -96,12 +129,22 @@ class Pixels:
     @property
     def length(self) -> int:
         """Steps a sequence: the pixels that are left after pooling."""
-        return (28 // self.pool) ** 2
+        return (_SIDES[self.images] // self.pool) ** 2
+
+    @property
+    def input_size(self) -> int:
+        """Numbers a pixel."""
+        return self.data.channels
+
+    @property
+    def output_size(self) -> int:
+        """Kinds of label."""
+        return self.data.classes
 
     @cached_property
-    def data(self) -> Digits:
+    def data(self) -> ImageSet:
         """The images and their source."""
-        return mnist(self.source)
+        return LOADERS[self.images][0](self.source)
 
     @cached_property
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +165,7 @@ class Pixels:
         return max(len(self._split[0]) // self.batch_size, 1)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Input (T, B, 1) in [0, 1] and labels (1, B); every epoch is shuffled anew."""
+        """Input (T, B, C) in [0, 1] and labels (1, B); every epoch is shuffled anew."""
         epoch, place = divmod(step, self.steps_per_epoch)
         train = self._split[0]
         g = generator("epoch", self.seed, epoch)
@@ -141,29 +184,21 @@ class Pixels:
         return self._parts(self._arrays[1], np.arange(len(self.data.test)))
 
     @cached_property
-    def _arrays(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pooled, permuted pixels (N, T) as float32 and labels (N,) of both parts."""
-        order = permutation(self.order, self.length, self.seed)
-        made = []
-        for part in (self.data.train, self.data.test):
-            columns = part[:]
-            side = 28 // self.pool
-            squares = np.asarray(columns["image"], np.float32) / 255
-            squares = squares.reshape(-1, side, self.pool, side, self.pool)
-            pooled = squares.mean((2, 4)).reshape(-1, self.length)
-            made.append((pooled[:, order], np.asarray(columns["label"], np.int64)))
-        return made
+    def _arrays(self) -> list[Arrays]:
+        """Pooled pixels in rows and labels of both parts."""
+        return pooled(self.images, self.source, self.pool)
 
-    def _parts(
-        self, arrays: tuple[np.ndarray, np.ndarray], chosen: np.ndarray
-    ) -> list[tuple[Tensor, Tensor]]:
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return permutation(self.order, self.length, self.seed)
+
+    def _parts(self, arrays: Arrays, chosen: np.ndarray) -> list[tuple[Tensor, Tensor]]:
         starts = range(0, len(chosen), 500)
         return [self._read(arrays, chosen[s : s + 500]) for s in starts]
 
-    def _read(
-        self, arrays: tuple[np.ndarray, np.ndarray], chosen: np.ndarray
-    ) -> tuple[Tensor, Tensor]:
-        pixels = torch.from_numpy(arrays[0][chosen]).T[..., None].contiguous()
+    def _read(self, arrays: Arrays, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
+        rows = arrays[0][chosen][:, self._order]
+        pixels = torch.from_numpy(rows).transpose(0, 1).contiguous()
         return pixels, torch.from_numpy(arrays[1][chosen])[None]
 
     def loss(
@@ -175,7 +210,7 @@ class Pixels:
     def scores(
         self, prediction: Float[Tensor, "1 B K"], target: Int[Tensor, "1 B"]
     ) -> dict[str, float]:
-        """Loss in nats and the share of digits named rightly."""
+        """Loss in nats and the share of images named rightly."""
         right = (prediction.argmax(-1) == target).float().mean()
         return {"loss": self.loss(prediction, target).item(), "accuracy": right.item()}
 
@@ -183,6 +218,7 @@ class Pixels:
         """The task's size and the source of its images."""
         return {
             "task": "pixels",
+            "images": self.images,
             "length": self.length,
             "order": self.order,
             "pool": self.pool,

@@ -1,0 +1,141 @@
+"""The C code's work, split over threads.
+
+They are PyTorch's own threads where its OpenMP library can be found in the process.
+That library lets a thread that has nothing to do look for work for a while, on a
+processor that threads of another crew would then have to share.
+"""
+
+import ctypes
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+HOME = os.getpid()
+"""The process that loaded this. OpenMP's threads do not survive a fork."""
+
+
+class Crew(ctypes.Structure):
+    """`Crew` of kernel.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("work", "what", "thread", "threads")),
+        ("failed", ctypes.c_int),
+    ]
+
+
+class Meeting(ctypes.Structure):
+    """`Meeting` of kernel.c."""
+
+    _fields_ = [(name, ctypes.c_int) for name in ("waiting", "turn", "abandoned")]
+
+
+def split(
+    code: ctypes.CDLL, name: str, what: ctypes.Structure, parts: int, meeting: Meeting
+) -> None:
+    """Call the C function ``name`` on ``what`` in ``parts`` threads at once.
+
+    Arguments:
+        code: the compiled kernel.
+        name: of a function (what, part, parts) that returns 0 if all went well.
+        what: its argument; kept alive until all threads are done.
+        parts: how many threads; fewer may come.
+        meeting: where they wait for each other, if the work has them do so.
+
+    Raises:
+        MemoryError: if there is no memory for its work arrays.
+    """
+    work, library = getattr(code, name), openmp()
+    if parts == 1:
+        failed = work(ctypes.byref(what), 0, 1)
+    elif library is not None and os.getpid() == HOME:
+        failed = _crew(code, library, work, what, parts)
+    else:
+        failed = _pooled(work, what, parts, meeting)
+    if failed:
+        raise MemoryError("no memory for the fused scan's work arrays")
+
+
+def _crew(code: ctypes.CDLL, library: ctypes.CDLL, work: Any, what: Any, parts: int):
+    crew = Crew(
+        _address(work),
+        ctypes.addressof(what),
+        _address(library.omp_get_thread_num),
+        _address(library.omp_get_num_threads),
+    )
+    library.GOMP_parallel(code.crew, ctypes.byref(crew), parts, 0)
+    return crew.failed
+
+
+def _address(function: Any) -> int | None:
+    return ctypes.cast(function, ctypes.c_void_p).value
+
+
+@functools.cache
+def openmp() -> ctypes.CDLL | None:
+    """The OpenMP library that this process has loaded, if it speaks GNU's."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return None
+    names = {line.split()[-1] for line in lines if "omp" in line.rpartition("/")[2]}
+    for name in sorted(names):
+        try:
+            library = ctypes.CDLL(name)
+            library.GOMP_parallel, library.omp_get_thread_num  # noqa: B018
+        except (OSError, AttributeError):
+            continue
+        return library
+    return None
+
+
+# --------------------------------------------------------------------------
+# Without OpenMP
+# --------------------------------------------------------------------------
+
+
+def _pooled(
+    work: Callable[..., int], what: ctypes.Structure, parts: int, meeting: Meeting
+) -> int:
+    """The same on threads of our own; C runs without Python's lock.
+
+    Threads that meet hold each other up, so two such works at once could each keep a
+    thread that the other one waits for: one goes after the other.
+    """
+    with lock():
+        try:
+            waiting = [
+                pool().submit(work, ctypes.byref(what), k, parts)
+                for k in range(1, parts)
+            ]
+            return max(
+                [work(ctypes.byref(what), 0, parts), *(w.result() for w in waiting)]
+            )
+        except BaseException:
+            meeting.abandoned = 1  # who waits for a thread that never came goes on
+            raise
+
+
+@functools.cache
+def _pool(process: int, count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="gatebook")
+
+
+def pool() -> ThreadPoolExecutor:
+    """The threads of this process; a forked one makes its own."""
+    return _pool(os.getpid(), torch.get_num_threads())
+
+
+@functools.cache
+def _lock(process: int) -> threading.Lock:
+    return threading.Lock()
+
+
+def lock() -> threading.Lock:
+    """Held while the pool works; a forked process has its own."""
+    return _lock(os.getpid())
