@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 import pytest
-from gatebook import LSTM
+from gatebook import LSTM, experiment
 from gatebook.experiment import Point, image_scores, train_all
 from gatebook.gates import resolve
 from gatebook.results import Store
@@ -35,7 +35,7 @@ def test_a_run_has_the_numbers_of_a_model_that_is_trained_by_hand(store):
 def test_what_is_stored_is_not_trained_again(store, monkeypatch):
     points = [point(0), point(1)]
     first = train_all(store, points)
-    monkeypatch.setattr("gatebook.experiment.fit", None)
+    monkeypatch.setattr("gatebook.experiment.fit_together", None)
     assert train_all(store, points[::-1]) == first[::-1]
 
 
@@ -107,3 +107,34 @@ def test_the_scores_of_a_run_on_images():
     assert scores == {"best_validation": 0.5, "mean_validation": 0.375, "fall": 0.25}
     history.diverged_at = 1
     assert math.isnan(image_scores(model, task, history)["accuracy"])
+
+
+# -- side by side --------------------------------------------------------------------
+
+
+def test_on_a_gpu_points_of_one_shape_train_side_by_side():
+    points = [point(k, name) for k in range(2) for name in ("UR", "LSTM")]
+    points += [point(num_layers=2), point(num_layers=2, dropout=0.5)]
+    points += [Point("UR", 0, Copy(9), Plan(1), 6)]
+    assert experiment._groups(points, "cuda:0") == [[0, 1, 2, 3], [4], [5], [6]]
+    assert experiment._groups(points, "cpu") == [[k] for k in range(7)]
+
+
+def test_a_group_is_no_larger_than_what_fits():
+    sizes = [len(g) for g in experiment._groups([point()] * 30, "cuda")]
+    assert sizes == [12, 12, 6]
+
+
+def test_side_by_side_gives_the_runs_of_each_alone(tmp_path, monkeypatch):
+    points = [point(0), point(1), point(0, "LSTM")]
+    alone = train_all(Store("memory/copy", folder=tmp_path / "a"), points)
+    store = Store("memory/copy", folder=tmp_path / "b")
+    train_all(store, points[1:2])  # one of them is there already
+    monkeypatch.setattr(experiment, "_groups", lambda points, device: [[0, 1, 2]])
+    looks = {"size": lambda model, task: model.rnn.hidden_size}
+    found = train_all(store, points, looks=looks)
+    for a, b in zip(alone, found, strict=True):
+        assert a["curves"] == b["curves"] and a["metrics"] == b["metrics"]
+    assert found[0]["size"] == {"before": 6, "after": 6}
+    assert "size" not in found[1]
+    assert not list(tmp_path.rglob("*.safetensors")) + list(tmp_path.rglob("*.lock"))

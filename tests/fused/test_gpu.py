@@ -14,12 +14,14 @@ import pytest
 import torch
 from gatebook import GATES, LSTM, fused
 from gatebook.cells import GRUCore, LSTMCore
-from gatebook.fused import gpu
+from gatebook.fused import function, gpu
 from gatebook.fused.build import NoCompiler
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach, Constant, Full, Gate, HDetach
 from gatebook.random import Streams
 from gatebook.scan import Weights, draw, layer
+from gatebook.tasks import Adding
+from gatebook.train import Job, Plan, build, fit_together
 
 from .test_equal import GRID, RULES, assert_equal, both
 
@@ -304,6 +306,13 @@ def test_models_that_need_different_kernels_are_refused():
         gpu.run_many(models(LSTMCore, [GATES["LSTM"], GATES["UR"]]))
 
 
+def test_models_are_sorted_by_the_step_that_they_share():
+    names = ("LSTM", "UR", "C", "R", "LSTM")
+    passes = models(LSTMCore, [GATES[name] for name in names])
+    passes[4] = replace(passes[4], x=passes[4].x[:3], alive=passes[4].alive[:3])
+    assert function._alike(passes) == [[0, 2], [1, 3], [4]]
+
+
 # --------------------------------------------------------------------------
 # Which way is taken
 # --------------------------------------------------------------------------
@@ -349,7 +358,7 @@ import re
 
 import triton
 from gatebook.cells import GRUCore, LSTMCore
-from gatebook.fused import gpu
+from gatebook.fused import function, gpu
 from gatebook.fused.trace import Options
 from gatebook.gates import GATES
 from triton.backends.compiler import GPUTarget
@@ -403,3 +412,18 @@ def test_a_module_on_a_gpu_takes_it_by_itself():
         y, _ = rnn(x)
         with fused.reference():
             torch.testing.assert_close(y, rnn(x)[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(not CUDA, reason="needs a GPU")
+def test_models_trained_together_on_a_gpu_have_the_numbers_of_each_alone():
+    def jobs():
+        made = []
+        for seed, gate in enumerate(("UR", "R", "LSTM", "C")):
+            task = Adding(20, batch_size=8, seed=seed, validation_size=8)
+            model = build(task, LSTM, 16, seed, gate=gate, h_detach=0.25).cuda()
+            made.append(Job(model, task, Plan(20, 1e-3, evaluate_every=5)))
+        return made
+
+    alone = [fit_together([job])[0] for job in jobs()]
+    for a, b in zip(alone, fit_together(jobs()), strict=True):
+        assert a.curves["loss"] == pytest.approx(b.curves["loss"], rel=1e-3)

@@ -126,6 +126,32 @@ def test_only_a_kept_profiles_own_runs_are_kept(book):
     assert place("smoke") == ("_build", "smoke")
 
 
+def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
+    replace_code(
+        book,
+        "from gatebook.results import Store, load\n"
+        "made = {'status': 'finished', 'metrics': {'loss': 0.5}}\n"
+        "run = Store('first').run('UR', 0, {}, lambda checkpoint: made)\n"
+        "print(run['metrics'], [r['metrics'] for r in load('first', 'laptop')])",
+    )
+    run_page("first", "laptop")
+    (kept,) = (book / "data/results/first/laptop").glob("*.json")
+    old = kept.read_text().replace("0.5", "0.1")
+    kept.write_text(old)
+    assert outputs(run_page("first", "laptop")) == "{'loss': 0.1} [{'loss': 0.1}]\n"
+    again = outputs(run_page("first", "laptop", fresh=True))
+    assert again == "{'loss': 0.5} [{'loss': 0.5}]\n"
+    assert kept.read_text() == old
+    assert (book / "_build/fresh/first/laptop" / kept.name).exists()
+
+
+@pytest.mark.parametrize("given", [("smoke", {}), ("laptop", {"steps": "8"})])
+def test_fresh_is_refused_where_nothing_is_kept(book, given):
+    profile, parameters = given
+    with pytest.raises(ValueError, match="fresh is set for page first at profile"):
+        run_page("first", profile, parameters, fresh=True)
+
+
 def test_plain_papermill_runs_the_page_too(book, tmp_path):
     papermill.execute_notebook(
         jupytext.read(book / "book/first.md"),

@@ -12,11 +12,12 @@ from gatebook.tasks.base import Task
 from gatebook.tasks.pixels import Pixels
 from gatebook.train import (
     History,
+    Job,
     Plan,
     SequenceModel,
     build,
     evaluate,
-    fit,
+    fit_together,
     show_progress,
 )
 
@@ -122,31 +123,89 @@ def train_all(
         >>> train_all(store, [point])[0]["status"]
         'finished'
     """
-    return [_train(store, point, measure, looks or {}) for point in points]
+    runs: dict[int, Run] = {}
+    for places in _groups(points, store.device):
+        group = [points[k] for k in places]
+        found = _train(store, group, measure, looks or {})
+        runs |= dict(zip(places, found, strict=True))
+    return [runs[k] for k in range(len(points))]
+
+
+AT_ONCE = 12
+"""Models that are trained side by side at most; each needs memory of its own."""
+
+
+def _groups(points: Sequence[Point], device: str) -> list[list[int]]:
+    """Places of the points that train side by side: on a GPU, those of one shape.
+
+    A CPU is full with one. There each run is stored before the next one begins.
+    """
+    if not device.startswith("cuda"):
+        return [[k] for k in range(len(points))]
+    alike: dict[Any, list[int]] = {}
+    for k, point in enumerate(points):
+        alike.setdefault(_shape(point), []).append(k)
+    return [
+        places[k : k + AT_ONCE]
+        for places in alike.values()
+        for k in range(0, len(places), AT_ONCE)
+    ]
+
+
+def _shape(point: Point) -> tuple[Any, ...]:
+    """What points must share to train side by side; a point with dropout is alone."""
+    x, _ = point.task.batch(0)
+    sizes = [point.options.get(k) for k in ("num_layers", "bidirectional")]
+    own = id(point) if point.options.get("dropout") else None
+    return (point.core, point.hidden_size, tuple(x.shape), *sizes, own)
 
 
 def _train(
-    store: Store, point: Point, measure: Measure, looks: Mapping[str, Look]
-) -> Run:
-    def work(checkpoint: Path) -> Run:
-        model, task = point.build(store.device), point.task
-        seen = {name: {"before": look(model, task)} for name, look in looks.items()}
-        history = fit(
-            model, task, point.plan, checkpoint=checkpoint, report=_speaker(point)
-        )
-        for name, look in looks.items():
-            whole = history.status == "finished"
-            seen[name]["after"] = look(model, task) if whole else None
+    store: Store, points: Sequence[Point], measure: Measure, looks: Mapping[str, Look]
+) -> list[Run]:
+    def work(missing: dict[int, Path]) -> dict[int, Run]:
+        chosen = {k: points[k] for k in missing}
+        models = {k: point.build(store.device) for k, point in chosen.items()}
+        before = {k: _look(models[k], chosen[k], looks) for k in chosen}
+        jobs = [
+            Job(models[k], point.task, point.plan, missing[k], _speaker(point))
+            for k, point in chosen.items()
+        ]
+        histories = dict(zip(chosen, fit_together(jobs), strict=True))
         return {
-            "status": history.status,
-            "metrics": measure(model, task, history),
-            "curves": history.curves,
-            "parameter_count": sum(p.numel() for p in model.parameters()),
-            "seconds": history.seconds,
-            **seen,
+            k: _fields(models[k], chosen[k], histories[k], before[k], measure, looks)
+            for k in chosen
         }
 
-    return store.run(point.name, point.seed, point.parameters(), work)
+    wanted = [(point.name, point.seed, point.parameters()) for point in points]
+    return store.run_many(wanted, work)
+
+
+def _look(
+    model: SequenceModel, point: Point, looks: Mapping[str, Look]
+) -> dict[str, Any]:
+    return {name: look(model, point.task) for name, look in looks.items()}
+
+
+def _fields(
+    model: SequenceModel,
+    point: Point,
+    history: History,
+    before: dict[str, Any],
+    measure: Measure,
+    looks: Mapping[str, Look],
+) -> Run:
+    """What is stored of a run, its place and provenance aside."""
+    whole = history.status == "finished"
+    after = _look(model, point, looks) if whole else dict.fromkeys(looks)
+    return {
+        "status": history.status,
+        "metrics": measure(model, point.task, history),
+        "curves": history.curves,
+        "parameter_count": sum(p.numel() for p in model.parameters()),
+        "seconds": history.seconds,
+        **{k: {"before": before[k], "after": after[k]} for k in looks},
+    }
 
 
 def _speaker(point: Point) -> Callable[[str], None]:

@@ -15,7 +15,7 @@ import yaml
 
 from gatebook.errors import suggest
 from gatebook.paths import root
-from gatebook.results import STORED, Run, Store, median_of
+from gatebook.results import Run, load, median_of
 
 PROFILES = ("paper", "laptop")
 """Stored runs of the first of these that has any decide a page's rows."""
@@ -100,7 +100,7 @@ def _claim(page: str, file: Path, entry: dict[str, Any]) -> Claim:
 def stored(page: str) -> tuple[str, list[Run]]:
     """The runs kept for a page and the profile they are of; none is no error."""
     for profile in PROFILES:
-        runs = Store(page, profile, root() / STORED).load()
+        runs = load(page, profile)
         if runs:
             return profile, runs
     return PROFILES[-1], []

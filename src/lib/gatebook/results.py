@@ -9,7 +9,7 @@ import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,9 @@ Run = dict[str, Any]
 
 STORED = "data/results"
 """Where runs that are kept in git lie, below the root."""
+
+FRESH = "_build/fresh"
+"""Where runs lie that somebody makes again beside them."""
 
 
 @dataclass(frozen=True)
@@ -88,41 +91,65 @@ class Store:
         Returns:
             the run with its provenance, as a later reading gives it.
         """
-        file = self.file(name, seed, parameters)
-        if not file.exists():
-            with alone(file):
-                if not file.exists():  # another process may have made it meanwhile
-                    self._make(file, name, seed, parameters, work)
-        _tell_runner(file)
-        return read(file)
+        wanted = [(name, seed, parameters)]
+        return self.run_many(wanted, lambda missing: {0: work(missing[0])})[0]
+
+    def run_many(
+        self,
+        wanted: Sequence[tuple[str, int, dict[str, Any]]],
+        work: Callable[[dict[int, Path]], dict[int, Run]],
+    ) -> list[Run]:
+        """As `run` for several runs that one piece of work makes side by side.
+
+        Arguments:
+            wanted: name, seed and parameters of each.
+            work: gets the places in ``wanted`` of runs that are not stored, each with
+                the path for its checkpoint, and returns the fields of those runs.
+        """
+        files = [self.file(*each) for each in wanted]
+        with contextlib.ExitStack() as locks:
+            # In order, so that no two processes each hold what the other waits for.
+            for file in sorted({file for file in files if not file.exists()}):
+                locks.enter_context(alone(file))
+            # Another process may have made some of them meanwhile.
+            missing = {
+                place: file.with_suffix(".safetensors")
+                for place, file in enumerate(files)
+                if not file.exists()
+            }
+            if missing:
+                self._make(wanted, files, missing, work)
+        for file in files:
+            _tell_runner(file)
+        return [read(file) for file in files]
 
     def _make(
         self,
-        file: Path,
-        name: str,
-        seed: int,
-        parameters: dict[str, Any],
-        work: Callable[[Path], Run],
+        wanted: Sequence[tuple[str, int, dict[str, Any]]],
+        files: list[Path],
+        missing: dict[int, Path],
+        work: Callable[[dict[int, Path]], dict[int, Run]],
     ) -> None:
-        checkpoint = file.with_suffix(".safetensors")
         commit()  # remembered now: the checkout may be edited while the run goes on
         started = datetime.datetime.now(datetime.UTC)
-        made = work(checkpoint)
+        made = work(missing)
         seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
-        run = {
-            "page": self.page,
-            "profile": self.path.name,
-            "name": name,
-            "seed": seed,
-            "parameters": parameters,
-            **made,
-            "seconds": round(made.get("seconds", seconds), 1),
-            **provenance(self.device),
-        }
-        text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
-        _parsed(text, file)  # before it is stored: it may lack something
-        write_atomic(file, text.encode())
-        checkpoint.unlink(missing_ok=True)
+        for place, checkpoint in missing.items():
+            name, seed, parameters = wanted[place]
+            run = {
+                "page": self.page,
+                "profile": self.path.name,
+                "name": name,
+                "seed": seed,
+                "parameters": parameters,
+                **made[place],
+                "seconds": round(made[place].get("seconds", seconds), 1),
+                **provenance(self.device),
+            }
+            text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
+            _parsed(text, files[place])  # before it is stored: it may lack something
+            write_atomic(files[place], text.encode())
+            checkpoint.unlink(missing_ok=True)
 
     def load(self) -> list[Run]:
         """All runs of this page and profile, by name and seed."""
@@ -173,7 +200,12 @@ def _tell_runner(file: Path) -> None:
 
 def load(page: str, profile: str) -> list[Run]:
     """The runs kept in git for a page; an empty list where none was stored."""
-    return Store(page, profile, root() / STORED).load()
+    return Store(page, profile, kept()).load()
+
+
+def kept() -> Path:
+    """The folder of runs that pages draw: those in git, or of ``run --fresh``."""
+    return root() / os.environ.get("GATEBOOK_KEPT", STORED)
 
 
 def read(file: Path) -> Run:

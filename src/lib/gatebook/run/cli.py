@@ -1,6 +1,7 @@
 """The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
 
 import json
+import os
 import signal
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gatebook.errors import check_choice
+from gatebook.results import FRESH
 from gatebook.run.execute import PageError, run_page
 from gatebook.run.pages import PROFILES, find, page_names
 
@@ -20,6 +22,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+FRESH_HELP = (
+    f"Make the runs of laptop or paper again, into {FRESH}, and draw those; what is "
+    "there from an earlier attempt is kept."
+)
 PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
 
 
@@ -52,10 +58,11 @@ def run(
         typer.Option("-p", "--parameter", help="name=value; may be repeated."),
     ] = None,
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+    fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
 ) -> None:
     """Execute one page with papermill; nothing starts unless all names are right."""
     started = time.monotonic()
-    target = run_page(page, profile, _given(p or []))
+    target = run_page(page, profile, _given(p or []), fresh)
     print(f"done after {time.monotonic() - started:.0f} s: {target}")
 
 
@@ -154,11 +161,14 @@ def publish(
 def ledger(
     page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
     format: Annotated[str, typer.Option(help="text or json")] = "text",
+    fresh: Annotated[bool, typer.Option("--fresh", help="From run --fresh.")] = False,
 ) -> None:
     """Each claim of the papers: theirs, ours, the verdict, the command."""
     from gatebook.ledger import all_entries, entries
 
     check_choice("format", format, ("text", "json"))
+    if fresh:
+        os.environ["GATEBOOK_KEPT"] = FRESH
     listed = entries(page) if page else list(all_entries())
     if format == "json":
         print(json.dumps([vars(entry) for entry in listed], indent=1))

@@ -21,7 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from gatebook.paths import root
-from gatebook.results import STORED
+from gatebook.results import FRESH, STORED
 from gatebook.run.pages import Page, find
 
 KEPT = ("laptop", "paper")
@@ -51,15 +51,20 @@ class Place:
         notebook: the executed notebook.
         results: the folder of results, ``data/results`` or one below ``_build``.
         profile: the name that results are stored under.
+        fresh: whether the page draws these results and not those kept in git.
     """
 
     notebook: Path
     results: Path
     profile: str
+    fresh: bool = False
 
 
 def run_page(
-    name: str, profile: str = "book", given: dict[str, str] | None = None
+    name: str,
+    profile: str = "book",
+    given: dict[str, str] | None = None,
+    fresh: bool = False,
 ) -> Path:
     """Execute a page.
 
@@ -67,6 +72,7 @@ def run_page(
         name: the page, ``"memory/copy"``.
         profile: the set of parameters to start from.
         given: parameters as typed, over those of the profile.
+        fresh: make runs again that are kept in git, beside them, and draw those.
 
     Returns:
         the executed notebook, ``_build/runs/<page>/<profile>.ipynb``. It appears
@@ -80,15 +86,32 @@ def run_page(
     page = find(name)
     parameters = page.effective(profile, given or {})
     results, stored_as = where(page, profile, parameters)
+    if fresh:
+        results = _fresh(page, profile, results)
     if profile not in KEPT:
         shutil.rmtree(results / page.name / stored_as, ignore_errors=True)
-    place = Place(notebook_of(page.name, profile), results, stored_as)
+    place = Place(notebook_of(page.name, profile), results, stored_as, fresh)
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
         progress.touch()
         with _shown(progress, page.name):
             execute(page, parameters, place, progress)
     return place.notebook
+
+
+def _fresh(page: Page, profile: str, results: Path) -> Path:
+    """The folder for runs that are made again.
+
+    Raises:
+        ValueError: where nothing of the page's own experiment is kept in git.
+    """
+    if results != root() / STORED:
+        raise ValueError(
+            f"fresh is set for page {page.name} at profile {profile}; allowed: a "
+            f"profile whose runs are kept in git ({', '.join(KEPT)}), with its own "
+            "parameters"
+        )
+    return root() / FRESH
 
 
 def notebook_of(page: str, profile: str) -> Path:
@@ -285,6 +308,7 @@ def _kernel_environment(
         "GATEBOOK_PROFILE": place.profile,
         "GATEBOOK_RESULTS": str(place.results),
         "GATEBOOK_ROOT": str(root()),
+        "GATEBOOK_KEPT": str(place.results if place.fresh else root() / STORED),
         "GATEBOOK_PROGRESS": str(progress),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }

@@ -13,7 +13,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gatebook.errors import check_count, check_positive
@@ -183,7 +183,7 @@ class _Run:
             for future in [f for f in self.futures if f.done()]:
                 self._note(self.futures.pop(future), future)
             self._try_busy_again()
-            self.status.show(self._running())
+            self.status.show(self._running)
 
     def _note(self, point: SweepPoint, future: Any) -> None:
         outcome = _outcome(future)
@@ -199,11 +199,12 @@ class _Run:
                 del self.busy[point]
                 self._submit(point)
 
-    def _running(self) -> int:
-        """Points that workers are at."""
+    def _running(self) -> str:
+        """How many points are with how many workers."""
         with contextlib.suppress(OSError, TimeoutError):
-            return sum(map(len, self.client.processing().values()))
-        return 0
+            at_work = self.client.processing()
+            return f"{sum(map(len, at_work.values()))} on {len(at_work)} workers"
+        return "the scheduler does not answer"
 
 
 def _outcome(future: Any) -> Outcome:
@@ -247,14 +248,14 @@ class _Status:
         """Points that are no longer on their way."""
         return sum(self.counts.values())
 
-    def show(self, running: int) -> None:
+    def show(self, running: Callable[[], str]) -> None:
         """Once a minute, say what goes on."""
         now = time.monotonic()
         if now - self.shown < 60:
             return
         self.shown = now
         gone = f"{(now - self.started) / 60:.0f} min gone"
-        words = [f"{self.ended_count} of {self.total} points, {running} on workers"]
+        words = [f"{self.ended_count} of {self.total} points, {running()}"]
         self.say(" · ".join([*words, gone, *self._left()]))
 
     def _left(self) -> list[str]:
