@@ -68,7 +68,16 @@ def test_the_book_profile_is_what_the_pages_show():
 
 
 @pytest.mark.parametrize(
-    "name", ["memory/copy", "pixels/mnist", "pixels/permuted", "pixels/cifar"]
+    "name",
+    [
+        "memory/copy",
+        "memory/scaling",
+        "memory/adding",
+        "memory/forgetting",
+        "pixels/mnist",
+        "pixels/permuted",
+        "pixels/cifar",
+    ],
 )
 def test_kept_profiles_have_three_seeds(name):
     for profile in ("laptop", "paper"):
