@@ -120,6 +120,12 @@ def test_a_row_shows_both_figures_the_scale_and_the_command(book):
     assert row.command == "gatebook run memory/copy --profile laptop --fresh"
 
 
+def test_a_count_of_steps_has_all_its_digits(book):
+    book(ENTRY, runs=[run("UR", 9876.0), run("LSTM", 0.12345)])
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 9876 [9876, 9876]; LSTM 0.123 [0.123, 0.123]"
+
+
 def test_runs_of_the_papers_size_come_first(book):
     book(ENTRY, runs=RUNS)
     book(ENTRY, runs=[run("UR", 0.5), run("LSTM", 1.0)], profile="paper")

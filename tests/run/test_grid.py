@@ -23,6 +23,21 @@ def test_each_point_has_one_value_of_a_list(book):
     assert all(p.parameters["rate"] == 0.25 for p in made)
 
 
+def test_on_a_gpu_one_point_has_all_values_of_a_list(book):
+    page = book / "book/first.md"
+    text = page.read_text()
+    page.write_text(
+        text.replace("rate: float", 'device: str = "cuda"  # d\nrate: float')
+    )
+    assert labels("gate=LSTM,UR", "rate=0.1,0.2") == [
+        "gate=LSTM,UR rate=0.1",
+        "gate=LSTM,UR rate=0.2",
+    ]
+    assert labels("gate=LSTM,UR", device="cpu") == ["gate=LSTM", "gate=UR"]
+    (point,) = points("first", "laptop", ["gate=LSTM,UR"], {})
+    assert point.parameters["gates"] == ["LSTM", "UR"]
+
+
 def test_ranges_end_before_their_end(book):
     assert labels("steps=0:3") == ["steps=0", "steps=1", "steps=2"]
     assert labels("steps=1:8:3") == ["steps=1", "steps=4", "steps=7"]

@@ -335,7 +335,7 @@ def _patches() -> ImageSet:
     splits = _every_fifth_for_testing(images, labels)
     return _image_set(
         splits,
-        "not CIFAR-10: 416 + 104 patches of two photographs, embedded in scikit-learn",
+        "not CIFAR-10: 416 + 104 patches of two photographs, scikit-learn",
         classes=2,
     )
 

@@ -233,7 +233,13 @@ def _words(method: str, s: dict[str, Any]) -> str:
     """``UR 0.03 [0.02, 0.05]``: median, lowest and highest of the seeds."""
     if s["median"] is None:
         return f"{method} diverged"
-    return f"{method} {s['median']:.3g} [{s['low']:.3g}, {s['high']:.3g}]"
+    median, low, high = (_short(s[name]) for name in ("median", "low", "high"))
+    return f"{method} {median} [{low}, {high}]"
+
+
+def _short(value: float) -> str:
+    """Three digits, and all digits of a whole number such as a count of steps."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _scale(profile: str, runs: list[Run]) -> str:

@@ -28,7 +28,8 @@ def points(
         ValueError: for any mistake in any of them.
     """
     source = find(page)
-    axes = [_axis(source, text) for text in grid]
+    together = on_gpu(source, profile, given)
+    axes = [_axis(source, text, together) for text in grid]
     taken = [parameter.name for _, parameter, _ in axes]
     for name, parameter, _ in axes:
         if taken.count(parameter.name) > 1 or parameter.name in given:
@@ -48,7 +49,19 @@ def points(
     return made
 
 
-def _axis(page: Page, text: str) -> tuple[str, Parameter, list[str]]:
+def on_gpu(page: Page, profile: str, given: dict[str, str]) -> bool:
+    """Whether the points will run on a GPU, by the page's parameter ``device``."""
+    own = page.parameters().get("device")
+    chosen = page.effective(profile, given).get("device", own and own.default)
+    return str(chosen).startswith("cuda")
+
+
+def _axis(page: Page, text: str, together: bool) -> tuple[str, Parameter, list[str]]:
+    """Name, parameter and values; ``together``, a list's values make one point.
+
+    A page on a GPU trains the models of its lists side by side, faster than a sweep
+    could one by one.
+    """
     name, sign, values = text.partition("=")
     name = name.strip()
     if not sign or not values.strip():
@@ -60,7 +73,10 @@ def _axis(page: Page, text: str) -> tuple[str, Parameter, list[str]]:
             f"{suggest(name, axes) if axes else 'it has none'} (a list parameter by "
             "its singular: one of its values a point)"
         )
-    return name, axes[name], values_of(name, values)
+    parameter, found = axes[name], values_of(name, values)
+    if together and parameter.kind.startswith("list["):
+        found = [",".join(found)]
+    return name, parameter, found
 
 
 def axes_of(page: Page) -> dict[str, Parameter]:
