@@ -25,7 +25,7 @@ def claim(rule, metric="loss", **fields):
     )
 
 
-RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), run("LSTM", 2.0)]
+RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), *[run("LSTM", 2.0)] * 3]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), run("LSTM", 2.0)]
         ('median("UR") <= 0.2', True),
         ('median("UR") < 0.2', False),
         ('low("UR") == 0.1 and high("UR") == 0.6', True),
-        ('seeds("UR") == 3 and seeds("LSTM") == 1', True),
+        ('seeds("UR") == 3 and seeds("LSTM") == 3', True),
         ('median("UR") <= 0.1 * log(8)', True),
         ('median("UR", "accuracy") == 0.8', True),
         ('max(median("UR"), median("LSTM")) > 3 or not diverged("UR")', True),
@@ -60,13 +60,17 @@ def test_a_method_without_a_run_is_an_honest_blank():
 
 @pytest.mark.parametrize("sign", ["<", ">"])
 def test_nothing_holds_of_a_method_whose_runs_all_diverged(sign):
-    runs = [run("UR", 0.1, "diverged"), run("LSTM", 2.0)]
+    runs = [run("UR", 0.1, "diverged")] * 3
     assert verdict(claim(f'median("UR") {sign} 1'), runs) == "not at this size"
-    assert verdict(claim('diverged("UR") == 1'), runs) == "reproduced"
+    assert verdict(claim('diverged("UR") == 3'), runs) == "reproduced"
+
+
+def test_two_seeds_are_no_verdict():
+    assert verdict(claim('median("UR") < 1'), RUNS[:2]) == "no run"
 
 
 def test_only_runs_with_the_claims_parameters_count():
-    runs = [run("UR", 0.1), run("UR", 0.9, length=9)]
+    runs = [run("UR", 0.1)] * 3 + [run("UR", 0.9, length=9)] * 3
     assert verdict(claim('median("UR") == 0.9', where={"length": 9}), runs) == (
         "reproduced"
     )
@@ -115,14 +119,21 @@ def test_a_row_shows_both_figures_the_scale_and_the_command(book):
     book(ENTRY, runs=RUNS)
     (row,) = entries("memory/copy")
     assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
-    assert (row.seeds, row.diverged, row.verdict) == (4, 0, "reproduced")
+    assert (row.seeds, row.diverged, row.verdict) == (6, 0, "reproduced")
     assert row.scale == "laptop, N = 5"
     assert row.command == "gatebook run memory/copy --profile laptop --fresh"
 
 
+def test_a_count_of_steps_has_all_its_digits(book):
+    book(ENTRY, runs=[run("UR", 9876.0), run("LSTM", 0.12345)])
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 9876 [9876, 9876]; LSTM 0.123 [0.123, 0.123]"
+
+
 def test_runs_of_the_papers_size_come_first(book):
     book(ENTRY, runs=RUNS)
-    book(ENTRY, runs=[run("UR", 0.5), run("LSTM", 1.0)], profile="paper")
+    runs = [run("UR", 0.5), run("LSTM", 1.0)] * 3
+    book(ENTRY, runs=runs, profile="paper")
     (row,) = entries("memory/copy")
     assert (row.scale, row.verdict) == ("paper, N = 5", "not at this size")
 

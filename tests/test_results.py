@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import time
 
 import pytest
 from gatebook import results
@@ -163,6 +164,42 @@ def test_processes_side_by_side_do_not_corrupt(tmp_path):
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.starmap(write, [(tmp_path, seed) for seed in range(12)])
     assert len(Store("p", "laptop", tmp_path).load()) == 3
+
+
+def work_slowly(folder, seconds):
+    def work(checkpoint):
+        with (folder / "calls").open("a") as calls:
+            calls.write("called\n")
+        time.sleep(seconds)
+        return done()
+
+    Store("p", "laptop", folder).run("UR", 0, {}, work)
+
+
+def test_of_two_processes_one_does_the_work(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        pool.starmap(work_slowly, [(tmp_path, 0.5)] * 4)
+    assert (tmp_path / "calls").read_text() == "called\n"
+    assert [p.suffix for p in (tmp_path / "p/laptop").iterdir()] == [".json"]
+
+
+def test_a_process_that_is_killed_frees_its_run(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(
+        target=work_slowly, args=(tmp_path, 600)
+    )
+    process.start()
+    while not (tmp_path / "calls").exists():
+        time.sleep(0.01)
+    process.kill()
+    work_slowly(tmp_path, 0)
+    process.join()
+    assert len(Store("p", "laptop", tmp_path).load()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path):
+    (tmp_path / "memory").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="cannot write: .*lock"):
+        Store("memory/copy", "laptop", tmp_path).run("UR", 0, {}, lambda c: 1 / 0)
 
 
 def test_every_stored_run_in_the_repository_can_be_read():

@@ -4,11 +4,14 @@ import re
 
 import pytest
 import yaml
+from gatebook import ledger
 from gatebook.paths import root
 from gatebook.run.pages import PROFILES, find, page_names, read_profile
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
+LESSONS = [name for name in WITH_CODE if name != "ledger"]  # which is a table
+EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
 FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
 
 
@@ -22,7 +25,7 @@ def test_no_executed_notebook_is_kept():
     assert not list((root() / "book").rglob("*.ipynb"))
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
+@pytest.mark.parametrize("name", LESSONS)
 def test_a_page_follows_the_pattern(name):
     text = find(name).file.read_text()
     assert "**What you will learn**" in text
@@ -43,7 +46,7 @@ def test_every_parameter_has_a_type_and_a_word_of_help(name):
         assert parameter.check(parameter.default) == parameter.default
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
+@pytest.mark.parametrize("name", LESSONS)
 def test_every_figure_has_name_caption_and_description(name):
     found = FIGURE.findall(find(name).file.read_text())
     assert found
@@ -67,9 +70,20 @@ def test_the_book_profile_is_what_the_pages_show():
     assert not any(read_profile("book").values())
 
 
-@pytest.mark.parametrize(
-    "name", ["memory/copy", "pixels/mnist", "pixels/permuted", "pixels/cifar"]
-)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_kept_profiles_have_three_seeds(name):
     for profile in ("laptop", "paper"):
         assert len(find(name).effective(profile, {})["seeds"]) >= 3
+
+
+@pytest.mark.parametrize("name", ledger.pages())
+def test_every_rule_can_be_worked_out(name):
+    for entry in ledger.entries(name):
+        assert entry.verdict in ("reproduced", "partly", "not at this size", "no run")
+        assert (entry.seeds > 0) or entry.verdict == "no run"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_claims_and_shows_their_verdicts(name):
+    assert name in ledger.pages()
+    assert f'("{name}")' in find(name).file.read_text()

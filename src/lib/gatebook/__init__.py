@@ -3,7 +3,8 @@
 The names most users need are here; the modules hold the rest:
 `gates` (the grid), `cells` (one step), `scan` (the recurrence), `fused` (the same,
 fast), `rnn` (the modules),
-`record` (gate recorder), `tasks`, `train`, `results`, `plots`, `run`.
+`record` (gate recorder), `compress` (small files), `tasks`, `train`, `results`,
+`plots`, `run`.
 """
 
 from gatebook.fused import reference

@@ -82,7 +82,7 @@ def save_checkpoint(
     values = {"progress": progress, "optimizer": scalars, "made_with": made_with}
     header = {name: json.dumps(value) for name, value in values.items()}
     held = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    header["sha256"] = _sum(held, header)
+    header["sha256"] = checksum(held, header)
     write_atomic(path, save(held, metadata=header))
 
 
@@ -133,7 +133,7 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise CheckpointError(f"checkpoint {path} is missing") from error
     except (OSError, SafetensorError, ValueError) as error:
         raise _unusable(path, error) from error
-    if header.pop("sha256", None) != _sum(tensors, header):
+    if header.pop("sha256", None) != checksum(tensors, header):
         raise _unusable(path, "its content is not what its SHA-256 sum says")
     return header, tensors
 
@@ -154,7 +154,7 @@ def _check_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> N
             )
 
 
-def _sum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
+def checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
     """SHA-256 of the header and of each tensor's name, type, shape and bytes."""
     digest = hashlib.sha256(repr(sorted(header.items())).encode())
     for name, value in sorted(tensors.items()):

@@ -20,6 +20,9 @@ from gatebook.results import Run, load, median_of
 PROFILES = ("paper", "laptop")
 """Stored runs of the first of these that has any decide a page's rows."""
 
+LEAST_SEEDS = 3
+"""With fewer runs of a method there is no verdict."""
+
 SIZES = {
     "length": "N = {}",
     "pool": "pool {}",
@@ -112,7 +115,8 @@ def verdict(claim: Claim, runs: list[Run]) -> str:
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
     comparisons and ``log``, ``min``, ``max``, ``abs``. A method whose runs all
-    diverged has no median, and no comparison with it holds.
+    diverged has no median, and no comparison with it holds. Each method needs
+    `LEAST_SEEDS` runs.
 
     Raises:
         ValueError: for a rule that cannot be worked out.
@@ -130,7 +134,7 @@ def verdict(claim: Claim, runs: list[Run]) -> str:
 
 
 class _NoRun(Exception):
-    """A rule asks for a method that has no stored run."""
+    """A rule asks for a method with too few stored runs."""
 
 
 def _holds(rule: str, claim: Claim, runs: list[Run]) -> bool:
@@ -150,7 +154,7 @@ def _holds(rule: str, claim: Claim, runs: list[Run]) -> bool:
 def _figure(name: str, claim: Claim, runs: list[Run]) -> Callable[..., float]:
     def take(method: str, metric: str | None = None) -> float:
         found = summary(claim, method, runs, metric)
-        if not found["seeds"]:
+        if found["seeds"] < LEAST_SEEDS:
             raise _NoRun(method)
         value = found[name]
         return math.nan if value is None else value
@@ -233,7 +237,13 @@ def _words(method: str, s: dict[str, Any]) -> str:
     """``UR 0.03 [0.02, 0.05]``: median, lowest and highest of the seeds."""
     if s["median"] is None:
         return f"{method} diverged"
-    return f"{method} {s['median']:.3g} [{s['low']:.3g}, {s['high']:.3g}]"
+    median, low, high = (_short(s[name]) for name in ("median", "low", "high"))
+    return f"{method} {median} [{low}, {high}]"
+
+
+def _short(value: float) -> str:
+    """Three digits, and all digits of a whole number such as a count of steps."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def _scale(profile: str, runs: list[Run]) -> str:

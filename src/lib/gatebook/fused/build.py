@@ -33,6 +33,8 @@ from gatebook.fused.trace import (
 from gatebook.gates import Full
 
 HERE = Path(__file__).parent
+# Read now: the file may be exchanged under a running program, and its Python not.
+KERNEL = (HERE / "kernel.c").read_text()
 FLAGS = (
     "-O3",
     "-std=gnu11",
@@ -138,8 +140,9 @@ def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     package = HERE.parent
     for name in ("gates.py", "cells.py", "scan.py"):
         digest.update((package / name).read_bytes())
-    for name in ("trace.py", "build.py", "kernel.c"):
+    for name in ("trace.py", "build.py"):
         digest.update((HERE / name).read_bytes())
+    digest.update(KERNEL.encode())
     return digest.hexdigest()[:32]
 
 
@@ -170,7 +173,7 @@ def _compile(text: str, file: Path) -> None:
 
 def source(core: Core, step: Step, options: Options, dtype: torch.dtype) -> str:
     """`kernel.c` with the step put in."""
-    text = (HERE / "kernel.c").read_text()
+    text = KERNEL
     parts = {
         "settings": _settings(core, step, options, dtype),
         "forward": [

@@ -1,0 +1,78 @@
+"""The loss around a model's gates."""
+
+import statistics
+
+import pytest
+import torch
+from gatebook import LSTM
+from gatebook.compress import flatness
+from torch import nn
+
+
+def squares(model):
+    """A loss that needs no data: the sum of squared weights."""
+    return sum(p.square().sum() for n, p in model.named_parameters() if "weight" in n)
+
+
+def test_a_change_has_the_length_that_was_asked():
+    model = nn.LSTM(6, 16, dtype=torch.float64)
+    kept = {k: v.clone() for k, v in model.state_dict().items()}
+    seen = []
+
+    def loss(m):
+        state = m.state_dict()
+        seen.append({k: state[k] - kept[k] for k in kept})
+        return 0.0
+
+    flatness(model, loss, 0.3, draws=3, gates=["forget"])
+    assert not any(v.any() for v in seen[0].values())  # the loss as it is
+    for change in seen[1:]:
+        for name in ("weight_ih_l0", "weight_hh_l0"):
+            own = kept[name][16:32].norm()
+            torch.testing.assert_close(change[name][16:32].norm(), 0.3 * own)
+            assert not change[name][:16].any() and not change[name][32:].any()
+        assert not change["bias_ih_l0"].any()
+    assert not torch.equal(seen[1]["weight_ih_l0"], seen[2]["weight_ih_l0"])
+
+
+def test_a_square_rises_by_the_length_squared():
+    # ‖W + ε‖W‖ z‖² = (1 + ε²) ‖W‖² on average over directions z.
+    model = LSTM(30, 32, dtype=torch.float64)
+    around = flatness(model, squares, 0.5, draws=40, gates="all")
+    assert around.loss == pytest.approx(squares(model).item())
+    assert around.rise == pytest.approx(0.25 * around.loss, rel=0.05)
+    assert around.spread == statistics.stdev(around.losses)
+
+
+def test_equal_seeds_give_equal_losses_and_torchs_generator_rests():
+    model = LSTM(3, 16)
+    x, state = torch.randn(5, 2, 3), torch.get_rng_state()
+    loss = lambda m: m(x)[0].square().mean()  # noqa: E731
+    one = flatness(model, loss, 0.1)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert one == flatness(model, loss, 0.1)
+    assert one != flatness(model, loss, 0.1, seed=1)
+
+
+def test_a_shut_gate_is_flat():
+    """P1 §3.2: saturated gates make the loss flat in the gates' weights."""
+    x, ups = torch.randn(20, 4, 3), []
+    for bias in (0.0, 12.0):
+        torch.manual_seed(0)
+        model = LSTM(3, 16, gate="LSTM0")
+        with torch.no_grad():
+            model.bias_ih_l0[:32] += bias
+        y = model(x)[0].detach()
+        loss = lambda m, y=y: (m(x)[0] - y).square().mean()  # noqa: E731
+        ups.append(flatness(model, loss, 0.2).rise)
+    assert 0 <= ups[1] < 1e-6 * ups[0]
+
+
+def test_values_out_of_range_are_refused():
+    model = LSTM(3, 16)
+    with pytest.raises(ValueError, match="noise is 0.0; allowed: a finite number > 0"):
+        flatness(model, squares, 0.0)
+    with pytest.raises(ValueError, match="draws is 1; allowed: an integer >= 2"):
+        flatness(model, squares, 0.1, draws=1)
+    with pytest.raises(ValueError, match="'refine'"):
+        flatness(model, squares, 0.1, gates="refine")
