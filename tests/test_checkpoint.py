@@ -1,10 +1,4 @@
-"""Files that are whole or not there at all."""
-
-import errno
-import os
-import resource
-import subprocess
-import sys
+"""Checkpoints: all comes back, and what is damaged or another's is refused."""
 
 import pytest
 import torch
@@ -13,53 +7,11 @@ from gatebook.checkpoint import (
     CheckpointError,
     load_checkpoint,
     parts,
+    progress_of,
     save_checkpoint,
-    write_atomic,
 )
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-
-def test_a_file_is_replaced_whole(tmp_path):
-    path = tmp_path / "new" / "file"
-    write_atomic(path, b"one")
-    write_atomic(path, b"two")
-    assert path.read_bytes() == b"two"
-    assert [p.name for p in path.parent.iterdir()] == ["file"]
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
-    path = tmp_path / "file"
-    write_atomic(path, b"old")
-
-    def full(handle):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="cannot write: No space left") as error:
-        write_atomic(path, b"new")
-    assert str(path) in str(error.value)
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-
-
-def test_a_real_limit_on_file_size_is_told_plainly(tmp_path):
-    code = (
-        "import resource, signal, sys\n"
-        "from pathlib import Path\n"
-        "from gatebook.checkpoint import write_atomic\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        f"resource.setrlimit(resource.RLIMIT_FSIZE, (1000, {resource.RLIM_INFINITY}))\n"
-        "write_atomic(Path(sys.argv[1]), b'x' * 5000)\n"
-    )
-    path = tmp_path / "file"
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True)
-    assert done.returncode == 1
-    assert b"cannot write: File too large" in done.stderr
-    assert list(tmp_path.iterdir()) == []
-
-
-# -- checkpoints -------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -106,6 +58,16 @@ def test_the_gpus_random_state_comes_back(tmp_path):
     expected = torch.rand(3, device="cuda")
     load_checkpoint(path, model, optimizer, {})
     assert torch.equal(torch.rand(3, device="cuda"), expected)
+
+
+def test_the_progress_is_read_alone_and_checked(trained, tmp_path):
+    path = trained[2]
+    assert progress_of(path) == {"step": 1, "curves": {"loss": [0.5]}}
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(CheckpointError, match="SHA-256 sum says; delete it to start"):
+        progress_of(path)
+    with pytest.raises(CheckpointError, match=r"none.safetensors is missing"):
+        progress_of(tmp_path / "none.safetensors")
 
 
 def test_every_altered_byte_is_noticed(trained):

@@ -18,6 +18,7 @@ import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
+from gatebook.progress import show_progress
 from gatebook.tasks import Adding, Copy
 from gatebook.train import (
     History,
@@ -28,7 +29,6 @@ from gatebook.train import (
     evaluate,
     fit,
     fit_together,
-    show_progress,
 )
 
 TASK = Adding(8, batch_size=16, validation_size=40)

@@ -78,7 +78,7 @@ def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(book):
 def test_progress_is_shown_and_stays_out_of_the_page(book):
     replace_code(
         book,
-        "from gatebook.train import show_progress\nshow_progress('step 1/2')\n"
+        "from gatebook.progress import show_progress\nshow_progress('step 1/2')\n"
         "print('result')",
     )
     done = cli("run", "first")

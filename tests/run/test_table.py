@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import pyarrow.parquet
 import pytest
 from gatebook import plots
-from gatebook.results import Store
+from gatebook.results import FRESH, Store
 from gatebook.run import table
 
 
@@ -19,7 +19,7 @@ def made(loss=0.5, steps=3, **more):
 
 @pytest.fixture
 def runs(book):
-    """Runs in all three places."""
+    """Runs in all four places."""
     for seed in (0, 1, 2):
         for name in ("UR", "LSTM"):
             store = Store("first", "laptop", book / "data/results")
@@ -28,6 +28,8 @@ def runs(book):
     swept.run("UR", 0, {"length": 20, "zoneout": [0.1, 0.0]}, lambda c: made(None))
     live = Store("second", "book", book / "_build/results")
     live.run("C", 0, {"length": "long"}, lambda c: made())
+    again = Store("second", "laptop", book / FRESH)
+    again.run("O", 0, {"length": "long"}, lambda c: made())
     return table.stored()
 
 
@@ -36,8 +38,12 @@ def names(runs):
 
 
 def test_all_places_are_listed(runs):
-    assert len(runs) == 8 and len(table.stored("second")) == 1
-    assert [run["file"].split("/")[1] for run in runs][-2:] == ["sweeps", "results"]
+    assert len(runs) == 9 and len(table.stored("second")) == 2
+    assert [run["file"].split("/")[1] for run in runs][-3:] == [
+        "sweeps",
+        "results",
+        "fresh",
+    ]
     assert table.line(runs[0]).startswith("first laptop LSTM seed 0: finished · loss 0")
     assert "diverged · loss –" in table.line(runs[6])
 
@@ -45,7 +51,7 @@ def test_all_places_are_listed(runs):
 @pytest.mark.parametrize(
     ("where", "found"),
     [
-        (["page=second"], [("C", 0)]),
+        (["page=second"], [("C", 0), ("O", 0)]),
         (["name=UR", "seed=1:3"], [("UR", 1), ("UR", 2)]),
         (["name=LSTM,C", "seed=0"], [("LSTM", 0), ("C", 0)]),
         (["length=20.0"], [("UR", 0)]),
@@ -68,7 +74,7 @@ def test_a_condition_on_nothing_is_refused(runs):
 def test_parquet_holds_rows_and_curves(runs, tmp_path):
     table.export(runs, tmp_path / "runs.parquet")
     rows = pyarrow.parquet.read_table(tmp_path / "runs.parquet").to_pylist()
-    assert len(rows) == 8
+    assert len(rows) == 9
     assert rows[0]["curve.loss"] == [1.0, 0.5, 1 / 3]
     assert rows[6]["parameter.zoneout"] == [0.1, 0.0] and rows[6]["metric.loss"] is None
     # A parameter that is a number here and a text there is JSON.

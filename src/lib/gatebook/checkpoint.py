@@ -1,54 +1,17 @@
-"""Checkpoints: tensors in safetensors, the rest as JSON in the same file's header.
+"""Checkpoints: tensors in a checked file, the rest as JSON in its header."""
 
-No pickle is written or read. A file appears whole or not at all.
-"""
-
-import contextlib
-import hashlib
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
+
+from gatebook.files import Altered, Content, Unreadable, read_checked, write_checked
 
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or read; the message says which and why."""
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the whole new one.
-
-    Raises:
-        OSError: with the path and the system's reason (disk full, read-only).
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write: {error.strerror}", str(path)
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write: {error.strerror}", str(path)
-        ) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
 
 
 def save_checkpoint(
@@ -81,9 +44,7 @@ def save_checkpoint(
     tensors |= {f"torch.{k}": g.get_state() for k, g in _generators(model).items()}
     values = {"progress": progress, "optimizer": scalars, "made_with": made_with}
     header = {name: json.dumps(value) for name, value in values.items()}
-    held = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    header["sha256"] = checksum(held, header)
-    write_atomic(path, save(held, metadata=header))
+    write_checked(path, tensors, header)
 
 
 def load_checkpoint(
@@ -114,6 +75,15 @@ def load_checkpoint(
     return json.loads(header["progress"])
 
 
+def progress_of(path: Path) -> dict[str, Any]:
+    """The progress alone, for who must know it before there is an optimiser.
+
+    Raises:
+        CheckpointError: if the file is missing, cut short or altered.
+    """
+    return json.loads(_read(path)[0]["progress"])
+
+
 def parts(model: nn.Module) -> dict[str, str]:
     """What a model consists of: each part without parts of its own, in words.
 
@@ -123,19 +93,14 @@ def parts(model: nn.Module) -> dict[str, str]:
     return {f"model.{n}" if n else "model": repr(m) for n, m in leaves.items()}
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> Content:
     """Header and tensors, if they are what was written."""
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return read_checked(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"checkpoint {path} is missing") from error
-    except (OSError, SafetensorError, ValueError) as error:
+    except (Unreadable, Altered) as error:
         raise _unusable(path, error) from error
-    if header.pop("sha256", None) != checksum(tensors, header):
-        raise _unusable(path, "its content is not what its SHA-256 sum says")
-    return header, tensors
 
 
 def _unusable(path: Path, reason: object) -> CheckpointError:
@@ -152,15 +117,6 @@ def _check_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> N
                 f"{name} is {value}, but checkpoint {path} was made with {found}; "
                 "allowed: the same, or delete the file"
             )
-
-
-def checksum(tensors: dict[str, Tensor], header: dict[str, str]) -> str:
-    """SHA-256 of the header and of each tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(repr(sorted(header.items())).encode())
-    for name, value in sorted(tensors.items()):
-        digest.update(repr((name, value.dtype, tuple(value.shape))).encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 def _restore_optimizer(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gatebook.errors import check_choice
+from gatebook.progress import show_progress
 from gatebook.results import Run, Store
 from gatebook.rnn import GRU, LSTM, RNN
 from gatebook.tasks.base import Task
@@ -18,7 +19,6 @@ from gatebook.train import (
     build,
     evaluate,
     fit_together,
-    show_progress,
 )
 
 CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}

@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from gatebook.checkpoint import write_atomic
 from gatebook.errors import check_choice, check_device, suggest
+from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.progress import show_progress
 from gatebook.random import derive_seed

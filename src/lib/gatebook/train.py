@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
-from gatebook.progress import show_progress as show_progress
 from gatebook.random import Streams
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
@@ -254,7 +253,7 @@ def fit(
         checkpoint: where the state is kept while the run goes on.
         checkpoint_seconds: how often it is stored.
         report: gets a line of progress at each evaluation, for example
-            `show_progress`.
+            `gatebook.progress.show_progress`.
 
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.

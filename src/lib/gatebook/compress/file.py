@@ -10,15 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from gatebook.checkpoint import checksum, write_atomic
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
 from gatebook.compress.places import Place, layers, recurrent
+from gatebook.files import Altered, Content, Unreadable, read_checked, write_checked
 
 FORMAT = "gatebook.compress 1"
 
@@ -49,11 +47,7 @@ def save(path: Path, model: nn.Module, forms: dict[Place, Form]) -> int:
         "shared": {name: one for name, one in first.items() if name != one},
     }
     header = {"format": FORMAT} | {k: json.dumps(v) for k, v in values.items()}
-    held = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-    header["sha256"] = checksum(held, header)
-    content = safetensors.torch.save(held, metadata=header)
-    write_atomic(path, content)
-    return len(content)
+    return write_checked(path, tensors, header)
 
 
 def load(path: Path | str, into: nn.Module | None = None) -> nn.Module:
@@ -146,24 +140,24 @@ def _take(block: dict[str, Any], tensors: dict[str, Tensor]) -> Tensor:
     return FORMS[block["form"]](**own, **block["scalars"]).decode()
 
 
-def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read(path: Path) -> Content:
     """Header and tensors, if they are what was written."""
+
+    def accept(header: dict[str, str]) -> None:
+        if header.get("format") != FORMAT:
+            raise FileError(
+                f"{path} has the format {header.get('format')!r}; allowed: {FORMAT!r}, "
+                "which compress writes"
+            )
+
     try:
-        with safe_open(str(path), framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return read_checked(path, accept)
     except FileNotFoundError as error:
         raise FileError(f"{path} is missing") from error
-    except (OSError, SafetensorError, ValueError) as error:
+    except Unreadable as error:
         raise FileError(f"{path} cannot be read: {error}") from error
-    if header.get("format") != FORMAT:
-        raise FileError(
-            f"{path} has the format {header.get('format')!r}; allowed: {FORMAT!r}, "
-            "which compress writes"
-        )
-    if header.pop("sha256", None) != checksum(tensors, header):
-        raise FileError(f"{path} is altered: its SHA-256 sum is another")
-    return header, tensors
+    except Altered as error:
+        raise FileError(f"{path} is altered: its SHA-256 sum is another") from error
 
 
 def _check_same(path: Path, stored: dict[str, Any], model: nn.Module) -> None:

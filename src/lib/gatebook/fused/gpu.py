@@ -16,7 +16,6 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -28,6 +27,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gatebook.cells import Core, noise_blocks, with_gate
+from gatebook.files import write_atomic
 from gatebook.fused.build import HERE, NoCompiler, cache_folder, like
 from gatebook.fused.function import options_of
 from gatebook.fused.trace import Options, Program, Step, Unprintable, downsize, trace
@@ -109,9 +109,7 @@ def _module(text: str) -> ModuleType:
     file = cache_folder() / f"{name}.py"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as made:
-            made.write(text)
-        os.replace(made.name, file)
+        write_atomic(file, text.encode())
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

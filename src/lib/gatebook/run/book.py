@@ -23,7 +23,7 @@ from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
-from gatebook.checkpoint import write_atomic
+from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.run.downloads import NOTEBOOKS
 from gatebook.run.execute import PageError, notebook_of

@@ -10,6 +10,7 @@ import papermill
 import yaml
 
 from gatebook.errors import check_choice, suggest
+from gatebook.gates import GATES
 from gatebook.paths import root
 
 PROFILES = ("smoke", "book", "laptop", "paper")
@@ -121,7 +122,8 @@ class Page:
             given: texts by name, as typed.
 
         Raises:
-            ValueError: for an unknown profile or name, or a value of a wrong type.
+            ValueError: for an unknown profile, name or gate, or a value of a wrong
+                type.
         """
         known = self.parameters()
         values = read_profile(profile).get(self.name) or {}
@@ -131,8 +133,13 @@ class Page:
                     f"unknown parameter {name!r} of page {self.name}; "
                     f"{suggest(name, known) if known else 'it has none'}"
                 )
-        checked = {name: known[name].check(value) for name, value in values.items()}
-        return checked | {name: known[name].parse(text) for name, text in given.items()}
+        chosen = {name: known[name].check(value) for name, value in values.items()}
+        chosen |= {name: known[name].parse(text) for name, text in given.items()}
+        for name in chosen:
+            if name == "gates" or name.endswith("_gates"):  # of the papers; no others
+                for gate in chosen[name]:
+                    check_choice("gate", gate, GATES)
+        return chosen
 
 
 def page_names() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gatebook.checkpoint import write_atomic
+from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.random import derive_seed
 from gatebook.results import STORED, commit

@@ -91,17 +91,17 @@ def sweep(
 
 def _tell_of_other_code(finished: list[SweepPoint]) -> None:
     """Finished points are not run again; say so if the code has been edited since."""
-    others = [p for p in finished if (p.record() or {}).get("code") != _code(p)]
+    others = [
+        point
+        for point in finished
+        if (point.record() or {}).get("code") != code_behind(point.source)
+    ]
     if others:
         folder = os.path.relpath(others[0].file("json").parent)
         print(
             f"note: {len(others)} of them were finished with other code than now; to "
             f"run them anew, delete their results and {folder}"
         )
-
-
-def _code(point: SweepPoint) -> str:
-    return code_behind(point.source)
 
 
 @contextlib.contextmanager

@@ -5,16 +5,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gatebook.checkpoint import write_atomic
 from gatebook.errors import check_choice, suggest
+from gatebook.files import write_atomic
 from gatebook.paths import root
-from gatebook.results import STORED, Run, read
+from gatebook.results import FRESH, STORED, Run, read
 from gatebook.run.grid import values_of
 from gatebook.run.pages import find
 from gatebook.run.point import LIVE
 
-FOLDERS = (STORED, LIVE, "_build/results")
-"""Where runs lie: kept in git, made by a sweep, made by `gatebook run` or a build."""
+FOLDERS = (STORED, LIVE, "_build/results", FRESH)
+"""Where runs lie: kept in git, of a sweep, of `gatebook run` or a build, made again."""
 
 FORMATS = (".parquet", ".csv")
 
