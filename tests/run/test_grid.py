@@ -67,6 +67,7 @@ MISTAKES = [
     ("gate=", "grid is 'gate='"),
     ("gate=UR,,LSTM", "grid gate is 'UR,,LSTM'; allowed: values, each once"),
     ("gate=UR,UR", "each once"),
+    ("gate=LSTM,URR", "unknown gate 'URR'; did you mean 'UR'?"),
     ("steps=3:3", "grid steps is '3:3'"),
     ("steps=0:3:0", "steps is '0:3:0'; allowed: a value of type int"),
     ("steps=1,x", "steps is 'x'; allowed: a value of type int"),
