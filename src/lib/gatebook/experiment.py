@@ -59,7 +59,7 @@ class Point:
 
     def parameters(self) -> dict[str, Any]:
         """All that decides the run's numbers; a stored run is found by it."""
-        options = {k: _plain(v) for k, v in self.options.items()}
+        options = {k: plain(v) for k, v in self.options.items()}
         model = {"core": self.core, "hidden_size": self.hidden_size}
         return {**self.task.describe(), **model, **options, **asdict(self.plan)}
 
@@ -213,9 +213,8 @@ def _speaker(point: Point) -> Callable[[str], None]:
     return lambda line: show_progress(f"{point.name} seed {point.seed}: {line}")
 
 
-def _plain(value: Any) -> Any:
-    """A gate that is no paper's name is stored as its text."""
-    plain = value is None or isinstance(value, bool | int | float | str)
-    if plain:
+def plain(value: Any) -> Any:
+    """An option as JSON holds it; a gate that is no paper's name as its text."""
+    if value is None or isinstance(value, bool | int | float | str):
         return value
-    return [_plain(v) for v in value] if isinstance(value, tuple | list) else str(value)
+    return [plain(v) for v in value] if isinstance(value, tuple | list) else str(value)

@@ -1,11 +1,8 @@
 """One training loop for all tasks and models."""
 
-import contextlib
 import itertools
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatebook import interrupts
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
@@ -290,16 +288,16 @@ def fit_together(
     _check_company(jobs)
     runs = [_Training(job) for job in jobs]
     saved = time.monotonic()
-    with _interrupts_held() as interrupts:
+    with interrupts.held() as came:
         for run in runs:
             run.begin()
-        while (going := [run for run in runs if run.goes_on()]) and not interrupts:
+        while (going := [run for run in runs if run.goes_on()]) and not came:
             _step(going)
             if time.monotonic() - saved > checkpoint_seconds:
                 for run in going:
                     run.store()
                 saved = time.monotonic()
-    if interrupts:
+    if came:
         for run in runs:
             run.store()
         raise KeyboardInterrupt
@@ -384,34 +382,6 @@ class _Training:
         """The curves of the whole run."""
         self.history.seconds = time.monotonic() - self.started
         return self.history
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[list[int]]:
-    """Collect Ctrl-C, for the loop to act on between two steps; raise a second one.
-
-    In the middle of a step the weights may be changed and the step not counted, or
-    half of its noise drawn. Signals reach the main thread only, and only there may
-    they be handled. Who ignores Ctrl-C, as a job in the background does, or lets it
-    end the process (handlers that cannot be called) keeps that.
-    """
-    came: list[int] = []
-
-    def hold(number: int, frame: object) -> None:
-        came.append(number)
-        if len(came) > 1:
-            raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    in_main = threading.current_thread() is threading.main_thread()
-    if not (in_main and callable(before)):
-        yield came
-        return
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _step(runs: Sequence[_Training]) -> None:
