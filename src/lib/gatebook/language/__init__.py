@@ -1,0 +1,1 @@
+"""Language modelling: texts, models of words, and their perplexity."""
