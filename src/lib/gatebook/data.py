@@ -123,18 +123,18 @@ def _endpoint() -> tuple[str, int]:
     )
 
 
-def _folder(name: str) -> Path:
+def local_folder(name: str) -> Path:
     """Where a set's local files are."""
-    place = os.environ.get("GATEBOOK_DATA")
+    place, folder = os.environ.get("GATEBOOK_DATA"), registry()[name]["folder"]
     if not place:
         raise DataError(
-            f"GATEBOOK_DATA is not set; allowed: a folder that holds {name}/"
+            f"GATEBOOK_DATA is not set; allowed: a folder that holds {folder}/"
         )
-    return Path(place).expanduser() / registry()[name]["folder"]
+    return Path(place).expanduser() / folder
 
 
 def _from_folder() -> ImageSet:
-    entry, folder = registry()["mnist"], _folder("mnist")
+    entry, folder = registry()["mnist"], local_folder("mnist")
     splits = {}
     for split, prefix in (("train", "train"), ("test", "t10k")):
         images = _read_idx(folder / f"{prefix}-images-idx3-ubyte.gz", 3)
@@ -256,7 +256,9 @@ def _cifar_folder() -> ImageSet:
     files = registry()["cifar10"]["files"]
     splits = {}
     for split in ("train", "test"):
-        raw = _checked_file(_folder("cifar10") / files[split]["name"], files[split])
+        raw = _checked_file(
+            local_folder("cifar10") / files[split]["name"], files[split]
+        )
         table = pyarrow.parquet.read_table(io.BytesIO(raw))
         images = np.stack(
             [_picture(x["bytes"].as_py()) for x in table["img"].combine_chunks()]
@@ -273,7 +275,7 @@ def _picture(raw: bytes) -> UInt8[np.ndarray, "side side channels"]:
 
 def _cifar_subset() -> ImageSet:
     file = registry()["cifar10"]["files"]["subset"]
-    raw = _checked_file(_folder("cifar10") / file["name"], file)
+    raw = _checked_file(local_folder("cifar10") / file["name"], file)
     with np.load(io.BytesIO(raw)) as arrays:
         splits = {s: (arrays[f"x_{s}"], arrays[f"y_{s}"]) for s in ("train", "test")}
     return _image_set(
