@@ -59,7 +59,7 @@ def test_the_raw_recurrent_weight_learns_under_weight_drop(gate):
     # The trap of AWD-LSTM on later versions of PyTorch: the weight that is dropped
     # is a copy, and the raw one never changes.
     ours = model(gate=gate, weight_drop=0.5).train()
-    optimizer = torch.optim.SGD(ours.parameters(), 1.0)
+    optimizer = torch.optim.SGD(ours.parameters(), 1e3)
     before = [layer.weight_hh_l0.detach().clone() for layer in ours.layers]
     hidden = ours(words(), ours.start(2))
     ours.mean_nll(hidden.dropped, words(seed=1)).backward()

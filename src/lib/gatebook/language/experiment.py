@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gatebook.experiment import plain
 from gatebook.files import read_checked, write_checked
 from gatebook.language.corpus import Corpus
-from gatebook.language.model import LanguageModel
+from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import Progress, fit
 from gatebook.progress import show_progress
@@ -153,10 +153,10 @@ def _read(file: Path, model: LanguageModel) -> Progress:
 
 
 def _flat(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON values; those of a dataclass one by one."""
+    """Options as JSON values; the dropouts one by one."""
     flat: dict[str, Any] = {}
     for name, value in options.items():
-        if is_dataclass(value) and name == "dropouts":
+        if isinstance(value, Dropouts):
             flat |= {f"dropout_{k}": v for k, v in asdict(value).items()}
         else:
             flat[name] = plain(value)
