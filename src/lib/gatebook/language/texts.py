@@ -9,7 +9,7 @@ import hashlib
 import importlib.resources
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ SOURCES = {
     "wikitext-103": ("auto", "hub"),
 }
 Lines = Iterable[list[str]]
+Parts = Mapping[str, Lines]
 # A possessive is a word of its own, as in the Penn Treebank; so is each mark.
 WORD = re.compile(r"'s\b|[^\W\d_]+(?:-[^\W\d_]+)*|\d+|\S")
 
