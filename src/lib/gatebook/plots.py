@@ -32,6 +32,8 @@ WIDTH, HEIGHT = 6.4, 3.6
 COLOURS: dict[str, str] = {
     "LSTM": "#0161FE",
     "C": "#1E987B",
+    "C8": "#437C5B",
+    "C11": "#007330",
     "O": "#D26BC4",
     "U": "#975507",
     "R": "#4391FE",
@@ -54,6 +56,8 @@ _HOLLOW = {"markerfacecolor": "none"}
 STYLES: dict[str, dict[str, Any]] = {
     "LSTM": {"linestyle": "--", "marker": "o", **_HOLLOW},
     "C": {"linestyle": "--", "marker": "s", **_HOLLOW},
+    "C8": {"linestyle": "--", "marker": "<", **_HOLLOW},  # T_max = 8
+    "C11": {"linestyle": "--", "marker": ">", **_HOLLOW},
     "O": {"linestyle": "--", "marker": "D", **_HOLLOW},
     "U": {"linestyle": "--", "marker": "^", **_HOLLOW},
     "R": {"linestyle": "-", "marker": "o"},

@@ -5,6 +5,7 @@
 `model`                 the network and its dropouts
 `recipe`, `train`       NT-ASGD with averaged weights, finetuning; Adam
 `perplexity`            exact: carried state, every token
+`positions`             the loss by the place of a word in its article
 `cache`                 the continuous cache
 `ngram`                 modified Kneser-Ney, to compare with
 `generate`              text from a model
