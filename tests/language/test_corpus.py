@@ -63,9 +63,10 @@ def test_ones_own_text(write):
     made = from_files(
         write("a", "b a b\n\na c\n"), write("v", "a d\n"), write("t", "\ufeffb"), 2
     )
-    assert made.words == ("<eos>", "<unk>", "b", "a")
-    assert made.train.tolist() == [2, 3, 2, 0, 3, 1, 0]
-    assert made.valid.tolist() == [3, 1, 0] and made.test.tolist() == [2, 0]
+    # The most frequent first; of equally frequent ones those that came first.
+    assert made.words == ("<eos>", "b", "a", "<unk>")
+    assert made.train.tolist() == [1, 2, 1, 0, 2, 3, 0]
+    assert made.valid.tolist() == [2, 3, 0] and made.test.tolist() == [1, 0]
     assert made.source == "text of a" and made.name == "text"
     assert made.articles is None
 
@@ -73,7 +74,8 @@ def test_ones_own_text(write):
 def test_without_valid_and_test_the_end_of_train_is_cut(write):
     made = from_files(write("a", "\n".join(f"w{k}" for k in range(20))))
     assert [len(made.train), len(made.valid), len(made.test)] == [32, 4, 4]
-    assert made.valid.tolist() == [1, 0, 1, 0]
+    unknown = made.words.index("<unk>")
+    assert made.valid.tolist() == [unknown, 0, unknown, 0]
     given = from_files(write("b", "x\n" * 20), test=write("t", "x"))
     assert [len(given.train), len(given.valid), len(given.test)] == [36, 4, 2]
 

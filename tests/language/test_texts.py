@@ -142,6 +142,7 @@ def test_the_titles_of_articles_are_found_and_no_other_heading(offline, folder):
         "valid": [1],
         "test": [1],
     }
+    assert corpus("wikitext-2").first(10).articles["test"].tolist() == []
     assert corpus("ptb").articles is None
 
 

@@ -123,7 +123,7 @@ def _titles(
     tables have one, but no empty line beside them.
     """
     end = (ids == eos).nonzero().flatten()
-    start = torch.cat([end.new_zeros(1), end[:-1] + 1])
+    start = torch.cat([end.new_zeros(1), end + 1])[: len(end)]
     empty = torch.nn.functional.pad(end == start, (1, 1), value=True)
     title = empty[:-2] & empty[2:] & (end - start >= 3)
     start, end = start[title], end[title]

@@ -108,6 +108,17 @@ def trained(store: Store, point: TextPoint) -> tuple[LanguageModel, Progress]:
     beside the results and are not kept in git.
     """
     file = _weights_file(store, point)
+    if file not in _TRAINED:
+        _TRAINED[file] = _trained(file, store, point)
+    return _TRAINED[file]
+
+
+_TRAINED: dict[Path, tuple[LanguageModel, Progress]] = {}
+
+
+def _trained(
+    file: Path, store: Store, point: TextPoint
+) -> tuple[LanguageModel, Progress]:
     model = point.build(store.device)
     with alone(file):
         if not file.exists():

@@ -1,8 +1,8 @@
 """Modified Kneser-Ney smoothing: what counting alone makes of a text.
 
 Chen & Goodman (1999), "An empirical study of smoothing techniques for language
-modeling", interpolated. Order 5 gives 141.2 on the test part of the Penn Treebank,
-as Mikolov & Zweig (2012) report.
+modeling", interpolated. Order 5 gives 141.2 on the test part of the Penn Treebank, as
+in Mikolov's thesis (2012), table 4.1.
 
 The package varikn has such models too, but fits its discounts by another rule: it
 gives 146.3 there, and takes ten times as long.
