@@ -1,10 +1,10 @@
 """Training of language models: NT-ASGD as AWD-LSTM's code has it, and finetuning.
 
 **The trigger.** Plain SGD goes on until the validation loss is above the lowest of all
-but the last n values: ``v > min(logs[:-n])``. So it says the code; the paper's
-Algorithm 1 has the minimum over the *last* n values, which is met by the first
-validation that is no improvement on them. From then on the weights are averaged, and
-validation is done with the average.
+but the last n values: ``v > min(logs[:-n])``. So says the code; Algorithm 1 of the
+preprint has the minimum over the *last* n values, which its authors call a typo (issue
+13 of their code). From then on the weights are averaged, and validation is done with
+the average.
 
 **One step late.** `torch.optim.ASGD` takes a new learning rate at the next step, not at
 this one. Windows of varied length scale the rate, so each step of the averaging phase
