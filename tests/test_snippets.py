@@ -1,8 +1,10 @@
-"""The Python that README and front page show is one text, and it runs."""
+"""Python that README, front page and pages show: one text, and it runs."""
 
 import re
 
 import pytest
+import torch
+from gatebook import compress
 from gatebook.paths import root
 
 
@@ -19,3 +21,13 @@ def test_the_quick_start_runs(name, capsys):
 
 def test_readme_and_front_page_show_the_same_quick_start():
     assert python_in(root() / "README.md") == python_in(root() / "book/index.md")
+
+
+def test_three_lines_compress_a_users_own_lstm(tmp_path):
+    page = (root() / "book/compression/language.md").read_text()
+    lines = re.search(r"^small = .*\n.*\nagain = .*$", page, re.MULTILINE)[0]
+    yours, x = torch.nn.LSTM(20, 30), torch.randn(5, 2, 20)
+    own = {"compress": compress, "yours": yours, "file": tmp_path / "small"}
+    exec(lines, own)
+    assert torch.equal(own["again"](x)[0], own["small"].model(x)[0])
+    assert own["file"].stat().st_size < sum(p.nbytes for p in yours.parameters())

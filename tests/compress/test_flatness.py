@@ -5,7 +5,7 @@ import statistics
 import pytest
 import torch
 from gatebook import LSTM
-from gatebook.compress import flatness
+from gatebook.compress import flatness, sharpness
 from torch import nn
 
 
@@ -76,3 +76,23 @@ def test_values_out_of_range_are_refused():
         flatness(model, squares, 0.1, draws=1)
     with pytest.raises(ValueError, match="'refine'"):
         flatness(model, squares, 0.1, gates="refine")
+
+
+def test_the_worst_change_of_a_square_is_along_the_weights():
+    # G = 2 W, so that ‖W + ε‖W‖ G/‖G‖‖² = (1 + ε)² ‖W‖².
+    model = LSTM(30, 32, dtype=torch.float64)
+    rise = sharpness(model, squares, 0.5, gates="all")
+    assert rise == pytest.approx(1.25 * squares(model).item())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_no_random_change_is_as_bad_as_the_worst_one():
+    model, x = LSTM(3, 16, dtype=torch.float64), torch.randn(9, 4, 3).double()
+    loss = lambda m: m(x)[0].square().mean()  # noqa: E731
+    around = flatness(model, loss, 0.01, draws=20)
+    assert sharpness(model, loss, 0.01) > max(around.losses) - around.loss
+
+
+def test_a_flat_loss_has_no_worst_change():
+    model = LSTM(3, 16)
+    assert sharpness(model, lambda m: 0 * m.weight_ih_l0.sum() + squares(m) * 0, 1) == 0

@@ -11,7 +11,7 @@ GATES = ["LSTM0", "sharpened", "G2", "LSTM", "C", "U", "OM", "UR"]
 
 def model(**options):
     options = {"dropouts": NO_DROPOUT, "weight_drop": 0.0, "seed": 1} | options
-    return LanguageModel(30, 16, 32, **options)
+    return LanguageModel(30, 32, 64, **options)
 
 
 def words(steps=9, batch=2, seed=0):
@@ -50,7 +50,7 @@ def test_the_loss_in_pieces_has_the_gradients_of_the_whole():
 def test_a_tied_model_has_one_matrix_for_words():
     tied, free = model(), model(tied=False)
     assert tied.head.weight is tied.embedding.weight
-    assert tied.hidden_sizes == [32, 32, 16] and free.hidden_sizes == [32] * 3
+    assert tied.hidden_sizes == [64, 64, 32] and free.hidden_sizes == [64] * 3
     assert "head.weight" not in dict(tied.named_parameters())
 
 
@@ -71,7 +71,7 @@ def test_the_raw_recurrent_weight_learns_under_weight_drop(gate):
 
 
 def test_dropouts_act_in_training_only_and_on_whole_windows():
-    ours = model(dropouts=Dropouts(0.5, 0.5, 0.5, 0.5))
+    ours = model(dropouts=Dropouts(0.0, 0.5, 0.5, 0.5))
     ids, state = words(steps=20), ours.start(2)
     hidden = ours.train()(ids, state)
     gone = hidden.dropped == 0
@@ -149,7 +149,7 @@ def test_the_papers_model_has_its_24_million_parameters():
     [
         ({"gate": "G3"}, "unknown gate 'G3'; did you mean 'G2'"),
         ({"weight_drop": 1.0}, "weight_drop is 1.0"),
-        ({"num_layers": 1}, "hidden_size is 32 in a tied model of one layer"),
+        ({"num_layers": 1}, "hidden_size is 64 in a tied model of one layer"),
         ({"cutoffs": (5,)}, "tied is True and cutoffs is"),
         ({"tied": False, "cutoffs": (5, 5)}, r"cutoffs\[1\] is 5"),
         ({"tied": False, "cutoffs": (30,)}, r"cutoffs\[0\] is 30"),

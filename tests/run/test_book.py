@@ -6,10 +6,10 @@ from pathlib import Path
 import gatebook
 import nbformat
 import pytest
+from gatebook.imports import modules_behind
 from gatebook.run import book as builder
 from gatebook.run.book import page_key, stale_pages
 from gatebook.run.execute import PageError, notebook_of
-from gatebook.run.imports import modules_behind
 from gatebook.run.pages import find
 
 

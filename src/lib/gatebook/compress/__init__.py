@@ -26,6 +26,7 @@ module itself is built from the file; any other is read with ``load(file, into=โ
 `quantised`             int8 to 2 bits with a scale a row; not in P1
 `apply`                 several rules at once, such as low rank and int8
 `flatness`              the loss after random changes of the gates (P1 ยง3.2)
+`sharpness`             the loss after the worst change, to first order
 ======================  ==================================================
 
 Weights are compressed, biases are not, as in P1's code. Which ones is said by name:
@@ -49,7 +50,7 @@ from gatebook.compress.model import (
     quantised,
     rounded,
 )
-from gatebook.compress.perturb import Flatness, flatness
+from gatebook.compress.perturb import Flatness, flatness, sharpness
 from gatebook.compress.schemes import LowRank, Quantise, Round
 
 __all__ = [
@@ -67,4 +68,5 @@ __all__ = [
     "low_rank",
     "quantised",
     "rounded",
+    "sharpness",
 ]

@@ -1,4 +1,4 @@
-"""How flat the loss is around a model's gates (P1 §3.2)."""
+"""How flat the loss is around a model's gates (P1 §3.2): at random and at worst."""
 
 import copy
 import statistics
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from gatebook.compress.forms import Matrix
 from gatebook.compress.places import PARTS, Place, layers
 from gatebook.errors import check_count, check_positive
 from gatebook.random import generator
@@ -92,6 +93,52 @@ def flatness(
     return Flatness(still, tuple(losses))
 
 
+def sharpness(
+    model: nn.Module,
+    loss: Callable[[nn.Module], Tensor],
+    noise: float,
+    gates: str | Sequence[str] = "own",
+    layers: Sequence[str] | None = None,
+) -> float:
+    """The rise of the loss after one step along its own gradient.
+
+    The weight W of a gate becomes W + ε ‖W‖ G / ‖G‖, where G is the gradient of the
+    loss with respect to W. Among all changes whose length in each weight is that of
+    `flatness`, this one raises the loss most, to first order. It is the ascent step
+    of sharpness-aware minimisation (Foret et al. 2021, eq. 2), taken weight by weight
+    and relative to the weight. A weight without a gradient stays.
+
+    Arguments:
+        model: is or holds recurrent modules. A copy in evaluation mode is changed.
+        loss: the loss of a model as a scalar tensor with a gradient.
+        noise: ε > 0, the length of the step relative to the weight.
+        gates: as for `Rule`, like ``layers``.
+        layers: which layers.
+
+    Returns:
+        the loss after the step minus the loss before it.
+
+    Example:
+        >>> from gatebook import LSTM
+        >>> x = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(0))
+        >>> sharpness(LSTM(2, 8), lambda m: m(x)[0].square().mean(), 0.1) > 0
+        True
+    """
+    check_positive("noise", noise)
+    places = _places(model, gates, layers)
+    again = copy.deepcopy(model).eval()
+    before = loss(again)
+    names = sorted({weight for place in places for weight in place.weights})
+    own = dict(again.named_parameters())
+    found = torch.autograd.grad(before, [own[name] for name in names])
+    slopes = dict(zip(names, found, strict=True))
+    state = again.state_dict()
+    for place in places:
+        place.write(state, _moved(place.read(state), place.read(slopes), noise))
+    with torch.no_grad():
+        return (loss(again) - before).item()
+
+
 def _places(
     model: nn.Module, gates: str | Sequence[str], wanted: Sequence[str] | None
 ) -> list[Place]:
@@ -103,7 +150,14 @@ def _places(
     ]
 
 
-def _changed(matrix: Tensor, noise: float, g: torch.Generator) -> Tensor:
+def _changed(matrix: Matrix, noise: float, g: torch.Generator) -> Matrix:
     z = torch.randn(matrix.shape, generator=g, dtype=torch.float64)
-    change = noise * matrix.double().norm() / z.norm() * z
-    return (matrix.double() + change).to(matrix.dtype)
+    return _moved(matrix, z, noise)
+
+
+def _moved(matrix: Matrix, direction: Matrix, noise: float) -> Matrix:
+    """The matrix after a step of ``noise`` times its norm; in float64 on the way."""
+    way, start = direction.double(), matrix.double()
+    if way.norm() == 0:
+        return matrix
+    return (start + noise * start.norm() / way.norm() * way).to(matrix.dtype)

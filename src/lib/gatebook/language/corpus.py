@@ -14,7 +14,7 @@ from torch import Tensor
 from gatebook import data
 from gatebook.data import DataError
 from gatebook.errors import check_between, check_count
-from gatebook.language.texts import Lines, read, text_lines, tokens
+from gatebook.language.texts import Lines, Parts, read, text_lines, tokens
 
 EOS, UNK = "<eos>", "<unk>"
 
@@ -123,7 +123,7 @@ def _titles(
     tables have one, but no empty line beside them.
     """
     end = (ids == eos).nonzero().flatten()
-    start = torch.cat([end.new_zeros(1), end[:-1] + 1])
+    start = torch.cat([end.new_zeros(1), end + 1])[: len(end)]
     empty = torch.nn.functional.pad(end == start, (1, 1), value=True)
     title = empty[:-2] & empty[2:] & (end - start >= 3)
     start, end = start[title], end[title]
@@ -197,9 +197,7 @@ def _own(parameter: str, path: str | Path) -> list[list[str]]:
     return [words for words in lines if words]
 
 
-def _with_tenths(
-    given: dict[str, list[list[str]]], path: str | Path
-) -> dict[str, Lines]:
+def _with_tenths(given: dict[str, list[list[str]]], path: str | Path) -> Parts:
     """Cut the parts that are not given from train's end."""
     lines, tenth = given["train"], len(given["train"]) // 10
     missing = [name for name in ("valid", "test") if name not in given]
@@ -208,17 +206,16 @@ def _with_tenths(
             f"train names {path}, which has {len(lines)} lines with words; allowed: 10 "
             f"or more, or a file for {' and '.join(missing)}"
         )
-    parts: dict[str, Lines] = dict(given)
+    parts = dict(given)
     for name in reversed(missing):
         lines, parts[name] = lines[:-tenth], lines[-tenth:]
     return parts | {"train": lines}
 
 
-def _corpus(name: str, parts: dict[str, Lines], source: str, least: int) -> Corpus:
+def _corpus(name: str, parts: Parts, source: str, least: int) -> Corpus:
     index: dict[str, int] = {EOS: 0, UNK: 1}
-    if least > 1:
-        parts["train"] = _frequent(parts["train"], least)
-    ids = {"train": _ids(parts["train"], index, grow=True)}
+    train = _frequent(parts["train"], least) if least > 1 else parts["train"]
+    ids = {"train": _ids(train, index, grow=True)}
     ids |= {s: _ids(parts[s], index, grow=False) for s in ("valid", "test")}
     order = _by_frequency(ids["train"], len(index))
     words, place = tuple(index), order.argsort()

@@ -8,13 +8,14 @@ from typing import Any
 
 from gatebook.experiment import plain
 from gatebook.files import read_checked, write_checked
+from gatebook.imports import sum_behind
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import Progress, fit
 from gatebook.progress import show_progress
 from gatebook.random import derive_seed
-from gatebook.results import Run, Store, alone, commit
+from gatebook.results import Run, Store, alone
 from gatebook.train import History
 
 
@@ -102,12 +103,23 @@ def train_texts(
 
 
 def trained(store: Store, point: TextPoint) -> tuple[LanguageModel, Progress]:
-    """A point's trained model: made now, or by another page from the same commit.
+    """A point's trained model: made now, or by another page with the same code.
 
     Pages that look at the same training from several sides share it. Its weights lie
     beside the results and are not kept in git.
     """
     file = _weights_file(store, point)
+    if file not in _TRAINED:
+        _TRAINED[file] = _trained(file, store, point)
+    return _TRAINED[file]
+
+
+_TRAINED: dict[Path, tuple[LanguageModel, Progress]] = {}
+
+
+def _trained(
+    file: Path, store: Store, point: TextPoint
+) -> tuple[LanguageModel, Progress]:
     model = point.build(store.device)
     with alone(file):
         if not file.exists():
@@ -121,20 +133,15 @@ def trained(store: Store, point: TextPoint) -> tuple[LanguageModel, Progress]:
                     f"{point.name} seed {point.seed}: {line}"
                 ),
             )
-            if _is_clean():
-                _write(file, model, progress)
+            _write(file, model, progress)
             file.with_suffix(".part.safetensors").unlink(missing_ok=True)
             return model, progress
         return model, _read(file, model)
 
 
-def _is_clean() -> bool:
-    """Whether the commit says which code trains; edited code shares no weights."""
-    return not commit().endswith("+") and commit() != "unknown"
-
-
 def _weights_file(store: Store, point: TextPoint) -> Path:
-    parts = (sorted(point.parameters().items()), store.device, commit())
+    code = sum_behind("gatebook.language.train")
+    parts = (sorted(point.parameters().items()), store.device, code)
     name = f"{point.name}-seed{point.seed}-{derive_seed(*parts):016x}.safetensors"
     folder = store.path.parents[len(Path(store.page).parts)]
     return folder / "models" / store.path.name / name

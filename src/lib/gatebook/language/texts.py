@@ -9,7 +9,7 @@ import hashlib
 import importlib.resources
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ SOURCES = {
     "wikitext-103": ("auto", "hub"),
 }
 Lines = Iterable[list[str]]
+Parts = Mapping[str, Lines]
 # A possessive is a word of its own, as in the Penn Treebank; so is each mark.
 WORD = re.compile(r"'s\b|[^\W\d_]+(?:-[^\W\d_]+)*|\d+|\S")
 
@@ -40,7 +41,7 @@ def tokens(text: str) -> list[str]:
     return WORD.findall(text.lower().replace("’", "'"))
 
 
-def read(name: str, source: str = "auto") -> tuple[dict[str, Lines], str]:
+def read(name: str, source: str = "auto") -> tuple[Parts, str]:
     """The three parts of a text, and one line on where they came from.
 
     The sums are checked when a part's last line has been read.
@@ -77,7 +78,7 @@ def _at_hand(name: str) -> str:
     )
 
 
-def _kjv(name: str) -> tuple[dict[str, Lines], str]:
+def _kjv(name: str) -> tuple[Parts, str]:
     """A verse a line; whole books in each part.
 
     The text is the one long string in a module of the package. It is cut out, not
@@ -87,7 +88,7 @@ def _kjv(name: str) -> tuple[dict[str, Lines], str]:
     text = module.read_text(encoding="utf-8").partition('"""')[2].partition('"""')[0]
     # Brackets mark the words that the translators added, which print sets in italics.
     _, *verses = re.split(r"(\d+)\.", re.sub(r"[][]", "", text))
-    parts: dict[str, Lines] = {split: [] for split in SPLITS}
+    parts: dict[str, list[list[str]]] = {split: [] for split in SPLITS}
     part_of = _books(data.registry()[name]["books"])
     chapter = 0
     for number, verse in zip(verses[::2], verses[1::2], strict=True):
@@ -106,7 +107,7 @@ def _books(books: dict[str, dict[str, list[int]]]) -> dict[int, str]:
     }
 
 
-def _folder(name: str) -> tuple[dict[str, Lines], str]:
+def _folder(name: str) -> tuple[Parts, str]:
     place, splits = data.local_folder(name), data.registry()[name]["splits"]
     files = {split: place / splits[split]["file"] for split in SPLITS}
     return {
@@ -115,7 +116,7 @@ def _folder(name: str) -> tuple[dict[str, Lines], str]:
     }, "local folder"
 
 
-def _hub(name: str) -> tuple[dict[str, Lines], str]:
+def _hub(name: str) -> tuple[Parts, str]:
     """Row by row, so that even 103 million words need no second copy on disk."""
     hub = data.registry()[name]["hub"]
     loaded = datasets.load_dataset(**hub["load"], streaming=True)

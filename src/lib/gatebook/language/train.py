@@ -1,10 +1,10 @@
 """Training of language models: NT-ASGD as AWD-LSTM's code has it, and finetuning.
 
 **The trigger.** Plain SGD goes on until the validation loss is above the lowest of all
-but the last n values: ``v > min(logs[:-n])``. So it says the code; the paper's
-Algorithm 1 has the minimum over the *last* n values, which is met by the first
-validation that is no improvement on them. From then on the weights are averaged, and
-validation is done with the average.
+but the last n values: ``v > min(logs[:-n])``. So says the code; Algorithm 1 of the
+preprint has the minimum over the *last* n values, which its authors call a typo (issue
+13 of their code). From then on the weights are averaged, and validation is done with
+the average.
 
 **One step late.** `torch.optim.ASGD` takes a new learning rate at the next step, not at
 this one. Windows of varied length scale the rate, so each step of the averaging phase
@@ -208,7 +208,7 @@ class _Training:
         for row in self._check_rows():
             if before < row <= place.row:
                 self._check()
-        if place.row >= self.rows - 1:
+        if place.row >= self.rows:
             place.row, place.epoch = 0, place.epoch + 1
             self.whole.state = self.model.start(self.recipe.batch_size)
             if self._phase_is_over():
@@ -247,7 +247,7 @@ class _Training:
 
     def _check_rows(self) -> list[int]:
         """Rows at which a validation is due, the last one the end of the text."""
-        checks, last = self.recipe.checks, self.rows - 1
+        checks, last = self.recipe.checks, self.rows
         return [last * (k + 1) // checks for k in range(checks)]
 
     def _check(self) -> None:
@@ -258,11 +258,8 @@ class _Training:
             if place.best is None or found.loss < place.best:
                 place.best = found.loss
                 self.whole.keep()
-        if triggered(found.loss, place.checks, self.recipe.nonmono):
-            self._pull()
-        place.checks.append(found.loss)
         scores = {
-            "epoch": place.epoch + place.row / (self.rows - 1),
+            "epoch": place.epoch + place.row / self.rows,
             "perplexity": found.value,
             "train_perplexity": _exp(sum(place.recent) / len(place.recent)),
             "averaging": float(place.averaging),
@@ -270,6 +267,9 @@ class _Training:
         place.history.note(place.history.step, scores)
         place.recent.clear()
         self._tell(scores)
+        if triggered(found.loss, place.checks, self.recipe.nonmono):
+            self._pull()
+        place.checks.append(found.loss)
 
     def _pull(self) -> None:
         """From plain to averaged steps; finetuning, which averages, ends."""
