@@ -20,7 +20,7 @@ from gatebook.gates import (
     Uniform,
 )
 from gatebook.random import Streams
-from gatebook.rnn import together
+from gatebook.rnn import _kept, together
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -279,7 +279,7 @@ def test_weight_drop_is_one_mask_for_all_steps_and_the_raw_weight_learns():
     y, _ = rnn(x)
     y.sum().backward()
     again = Streams(3)
-    keep = torch.rand(24, 6, generator=again["weight_drop", "cpu"]) >= 0.5
+    keep = _kept(rnn.weight_hh_l0, 0.5, again["weight_drop", "cpu"])
     assert 0.3 < keep.float().mean() < 0.7
     plain = LSTM(2, 6)
     plain.load_state_dict(rnn.state_dict())
@@ -287,6 +287,17 @@ def test_weight_drop_is_one_mask_for_all_steps_and_the_raw_weight_learns():
         plain.weight_hh_l0.mul_(keep * 2)
     torch.testing.assert_close(y, plain(x)[0])
     assert torch.equal(rnn.weight_hh_l0.grad != 0, keep)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1 - 1e-9])
+def test_weight_drop_keeps_each_entry_alike_and_by_itself(p):
+    g = torch.Generator().manual_seed(0)
+    keep = _kept(torch.empty(1001, 999), p, g).double()  # an odd number of entries
+    error = (p * (1 - p) / keep.numel()) ** 0.5
+    assert abs(keep.mean() - (1 - p)) < 4 * error + 2**-16
+    for shift in (1, 2, 3, 4, 999):  # entries drawn from one number, or far apart
+        flat = keep.flatten() - keep.mean()
+        assert abs((flat[shift:] * flat[:-shift]).mean()) < 4e-6 + 5 * error * 0.5
 
 
 def test_weight_drop_differs_between_passes_and_rests_in_evaluation():

@@ -1,6 +1,11 @@
-"""The site as a reader sees it: wide and phone, light and dark."""
+"""The site as a reader sees it: wide and light, and on a phone and dark.
 
+It is also read for those who use a keyboard or a screen reader, as axe-core sees it.
+"""
+
+import contextlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlparse
@@ -12,6 +17,11 @@ from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
+AXE = Path(__file__).resolve().parents[2] / "node_modules/axe-core/axe.min.js"
+RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]}))
+  .violations.filter((found) => ["serious", "critical"].includes(found.impact))
+  .map(({id, help, nodes}) => `${id}: ${help}: ` +
+    nodes.map((n) => n.html.slice(0, 200)).slice(0, 5).join(" | "))"""
 SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
 """The formulas out of sight too, which a page sets a second later."""
 
@@ -20,61 +30,97 @@ SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
 class Opened:
     """A page, and what went wrong while it was opened."""
 
+    name: str
     page: Page
     errors: list[str] = field(default_factory=list)
     hosts: set[str] = field(default_factory=set)
 
 
-@pytest.fixture
-def visit(site: str, browser: Browser):
-    """Open a page of the site at a width and in a colour scheme."""
-    contexts = []
-
-    def go(name: str, width: int = 1280, scheme: str = "light") -> Opened:
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        contexts.append(context)
-        opened = Opened(context.new_page())
-        note = opened.errors.append
-        opened.page.on("console", lambda m: note(m.text) if m.type == "error" else None)
-        opened.page.on("pageerror", lambda e: note(str(e)))
-        opened.page.on("requestfailed", lambda r: note(f"failed: {r.url}"))
-        opened.page.on(
-            "response", lambda r: note(f"{r.status}: {r.url}") if r.status > 399 else 0
-        )
-        opened.page.on("request", lambda r: opened.hosts.add(urlparse(r.url).netloc))
-        opened.page.goto(f"{site}/{name}.html", wait_until="networkidle")
-        return opened
-
-    yield go
-    for context in contexts:
+@contextlib.contextmanager
+def visit(
+    browser: Browser, address: str, width: int = 1280, scheme: str = "light"
+) -> Iterator[Opened]:
+    """Open a page at a width and in a colour scheme."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme
+    )
+    opened = Opened(address.partition("/book/")[2], context.new_page())
+    page, note = opened.page, opened.errors.append
+    page.on("console", lambda m: note(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda e: note(str(e)))
+    page.on("requestfailed", lambda r: note(f"failed: {r.url}"))
+    page.on("response", lambda r: note(f"{r.status}: {r.url}") if r.status > 399 else 0)
+    page.on("request", lambda r: opened.hosts.add(urlparse(r.url).netloc))
+    page.goto(f"{address}.html", wait_until="networkidle")
+    try:
+        yield opened
+    finally:
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_without_an_error_and_asks_no_other_host(
-    visit, site, name, scheme
-):
-    opened = visit(f"book/{name}", scheme=scheme)
+# To open a page takes longer than to test it, so the tests share it. pytest runs all
+# that have the same page one after the other, in the order below.
+
+
+@pytest.fixture(scope="module")
+def wide(browser: Browser, site: str, request: pytest.FixtureRequest):
+    """A page of the book as a desk shows it, light."""
+    with visit(browser, f"{site}/book/{request.param}") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def phone(browser: Browser, site: str, request: pytest.FixtureRequest):
+    """A page of the book as a phone shows it, dark."""
+    with visit(browser, f"{site}/book/{request.param}", 390, "dark") as opened:
+        yield opened
+
+
+def of_pages(view: str, names: list[str] = PAGES) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(view, names, indirect=True)
+
+
+@of_pages("wide")
+def test_a_page_opens_without_an_error_and_asks_no_other_host(wide, site):
+    check_opened(wide, site, "light")
+
+
+@of_pages("phone")
+def test_a_phone_shows_the_page_in_the_dark_without_an_error(phone, site):
+    check_opened(phone, site, "dark")
+
+
+def check_opened(opened: Opened, site: str, scheme: str) -> None:
     assert opened.errors == []
     assert opened.hosts - {""} == {urlparse(site).netloc}
-    theme = opened.page.evaluate("document.documentElement.dataset.theme")
-    assert theme == scheme
+    told = f"document.documentElement.dataset.theme === {scheme!r}"
+    opened.page.wait_for_function(told)
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_phone_shows_the_page_without_scrolling_sideways(visit, name):
-    page = visit(f"book/{name}", width=390).page
-    page.evaluate(SET_ALL)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+@of_pages("wide")
+def test_axe_finds_nothing_serious(wide):
+    wide.page.add_script_tag(path=AXE)
+    assert wide.page.evaluate(RUN_AXE) == []
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
-def test_every_figure_is_there_and_described(visit, name):
-    page = visit(f"book/{name}").page
-    wanted = find(name).file.read_text().count("\n  figure:")
+# The theory pages have all that a page can have; the others share their style.
+@pytest.mark.parametrize("name", [n for n in PAGES if n.startswith("theory/")])
+def test_axe_finds_nothing_serious_in_the_dark(browser, site, name):
+    with visit(browser, f"{site}/book/{name}", scheme="dark") as opened:
+        opened.page.add_script_tag(path=AXE)
+        assert opened.page.evaluate(RUN_AXE) == []
+
+
+@of_pages("phone")
+def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
+    phone.page.evaluate(SET_ALL)
+    assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@of_pages("wide", WITH_CODE)
+def test_every_figure_is_there_and_described(wide):
+    page = wide.page
+    wanted = find(wide.name).file.read_text().count("\n  figure:")
     figures = page.locator("article figure")
     assert figures.count() == wanted  # that a lesson has some is for its source to say
     assert page.locator("article figure figcaption").count() == wanted
@@ -83,9 +129,9 @@ def test_every_figure_is_there_and_described(visit, name):
         assert len(image.get_attribute("alt") or "") > 20
 
 
-@pytest.mark.parametrize("name", WITH_CODE)
-def test_formulas_are_set_and_no_cell_failed(visit, name):
-    page = visit(f"book/{name}").page
+@of_pages("wide", WITH_CODE)
+def test_formulas_are_set_and_no_cell_failed(wide):
+    page = wide.page
     page.wait_for_selector("mjx-container", timeout=10_000)
     page.evaluate(SET_ALL)
     assert page.locator("mjx-lazy").count() == 0
@@ -94,17 +140,9 @@ def test_formulas_are_set_and_no_cell_failed(visit, name):
     assert "$" not in page.locator("article p").first.inner_text()
 
 
-def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(visit, site):
-    page = visit("book/theory/gate").page
-    page.goto(f"{site}/book/theory/gate.html?again#prop-gate-fastest")
-    page.wait_for_timeout(1500)  # when the formulas out of sight would be set
-    place = page.locator("#prop-gate-fastest").bounding_box()
-    assert place and 0 <= place["y"] < 150
-
-
-@pytest.mark.parametrize("name", WITH_CODE)
-def test_code_can_be_copied_and_the_notebook_taken_along(visit, site, name):
-    page = visit(f"book/{name}").page
+@of_pages("wide", WITH_CODE)
+def test_code_can_be_copied_and_the_notebook_taken_along(wide):
+    page = wide.page
     assert page.locator("button.copybtn").count() >= 3
     source = taken(page, ".btn-download-source-button")
     assert "code-cell" in source.text()
@@ -120,28 +158,15 @@ def taken(page: Page, button: str) -> APIResponse:
     return answer
 
 
-def test_search_finds_a_word_of_the_book(visit):
-    opened = visit("search")
-    opened.page.goto(opened.page.url + "?q=refine")
-    opened.page.wait_for_selector("#search-results li", timeout=15_000)
-    assert "gate" in opened.page.locator("#search-results").inner_text().lower()
-    assert opened.errors == []
-
-
-def test_propositions_and_exercises_are_numbered_and_solutions_folded(visit):
-    page = visit("book/memory/copy").page
+@of_pages("wide", ["memory/copy"])
+def test_propositions_and_exercises_are_numbered_and_solutions_folded(wide):
+    page = wide.page
     assert page.locator(".proof.proposition .caption-number").count() == 2
     solution = page.locator(".solution.dropdown").first
     hidden = solution.locator("p:not(.admonition-title)").first
     assert not hidden.is_visible()
     solution.locator("button").first.click()
     assert hidden.is_visible()
-
-
-def test_the_root_leads_to_the_first_page(visit):
-    # What the redirecting page had asked for is cut off when the browser leaves it, so
-    # only where it leads is tested.
-    visit("index").page.wait_for_url("**/book/index.html")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -156,3 +181,30 @@ def test_every_link_inside_the_site_leads_somewhere(site, name):
         if target.netloc == urlparse(site).netloc:
             file = html / target.path.lstrip("/")
             assert file.is_file(), f"{name} links to {target.path}"
+
+
+def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(
+    browser, site
+):
+    with visit(browser, f"{site}/book/theory/gate") as opened:
+        page = opened.page
+        page.goto(f"{site}/book/theory/gate.html?again#prop-gate-fastest")
+        page.wait_for_timeout(1500)  # when the formulas out of sight would be set
+        place = page.locator("#prop-gate-fastest").bounding_box()
+        assert place and 0 <= place["y"] < 150
+
+
+def test_search_finds_a_word_of_the_book(browser, site):
+    with visit(browser, f"{site}/search") as opened:
+        opened.page.goto(opened.page.url + "?q=refine")
+        opened.page.wait_for_selector("#search-results li", timeout=15_000)
+        found = opened.page.locator("#search-results").inner_text().lower()
+        assert "gate" in found
+        assert opened.errors == []
+
+
+def test_the_root_leads_to_the_first_page(browser, site):
+    # What the redirecting page had asked for is cut off when the browser leaves it, so
+    # only where it leads is tested.
+    with visit(browser, f"{site}/index") as opened:
+        opened.page.wait_for_url("**/book/index.html")

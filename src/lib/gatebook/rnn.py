@@ -222,8 +222,8 @@ class RNN(nn.Module):
         if not self.training or self.weight_drop == 0:
             return weight
         g = self.streams["weight_drop", weight.device]
-        keep = torch.rand(weight.shape, generator=g, device=weight.device)
-        return weight * (keep >= self.weight_drop) / (1 - self.weight_drop)
+        keep = _kept(weight, self.weight_drop, g)
+        return weight * keep.to(weight.dtype).div_(1 - self.weight_drop)
 
     # -- checks ------------------------------------------------------------
 
@@ -337,6 +337,19 @@ class RNN(nn.Module):
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
         sizes = f"{self.input_size}, {self.hidden_size}"
         return ", ".join([sizes, f"gate={self.gate}", *words])
+
+
+def _kept(weight: Tensor, p: float, g: torch.Generator) -> Bool[Tensor, "G H"]:
+    """``True`` with probability 1 - p, to within 1/65536.
+
+    Sixteen random bits an entry: for a large weight most of the time goes into
+    drawing them, and a uniform number has 32.
+    """
+    count = weight.numel()
+    bits = torch.empty((count + 3) // 4, dtype=torch.int64, device=weight.device)
+    bits.random_(-(2**63), 2**63 - 1, generator=g)
+    sixteen = bits.view(torch.int16)[:count].view(weight.shape)
+    return sixteen >= min(round(p * 2**16), 2**16 - 1) - 2**15
 
 
 def _stack(
