@@ -93,6 +93,30 @@ def test_stored_results_and_versions_count(book):
     assert changed_by(lambda: append(lock, "numpy==1\n")) == {"first", "second"}
 
 
+def test_results_and_claims_of_another_page_count_where_they_are_shown(book):
+    append(book / "book/second.md", '\nThe runs of `load("first", "laptop")`.\n')
+    kept, claims = book / "data/results/first/laptop", book / "book/claims"
+    kept.mkdir(parents=True)
+    claims.mkdir()
+
+    def write(file):
+        return lambda: append_or_make(file)
+
+    assert changed_by(write(kept / "LSTM-seed0.json")) == {"first", "second"}
+    assert changed_by(write(claims / "first.yaml")) == set()  # nobody shows them
+    page = book / "book/first.md"
+    use = "from gatebook import ledger"
+    page.write_text(page.read_text().replace("from gatebook.gates import GATES", use))
+    assert changed_by(write(claims / "second.yaml")) == {"first"}  # which shows all
+    append(page, '\n`ledger.rows("first")`\n')
+    assert changed_by(write(claims / "second.yaml")) == set()
+    assert changed_by(write(claims / "first.yaml")) == {"first"}
+
+
+def append_or_make(file: Path):
+    file.write_text((file.read_text() if file.is_file() else "") + "x")
+
+
 def test_a_profile_change_counts_for_its_page(book):
     edit = lambda: (book / "book/profiles/book.yaml").write_text("first: {steps: 2}\n")  # noqa: E731
     assert changed_by(edit) == {"first"}

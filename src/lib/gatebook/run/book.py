@@ -95,8 +95,8 @@ def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides a page's outputs.
 
     Its code and text, its parameters at this profile, the library's modules that it
-    imports, with what they send to the browser, the registry if it reads data, its
-    stored results, and the versions of everything installed.
+    imports, with what they send to the browser, the registry if it reads data, stored
+    results and claims, and the versions of everything installed.
     """
     parts = [page.file.read_text(), page.effective(profile, {}), profile]
     modules = modules_of(page)
@@ -104,10 +104,26 @@ def page_key(page: Page, profile: str) -> str:
     parts += [(f.name, f.read_text()) for f in browser_files(modules)]
     if "gatebook.data" in modules:
         parts.append((root() / "data" / "registry.yaml").read_text())
-    stored = root() / "data" / "results" / page.name
-    parts += [(f.name, f.read_text()) for f in sorted(stored.rglob("*.json"))]
+    for file in _kept_behind(page, "gatebook.ledger" in modules):
+        parts.append((file.name, file.read_text()))
     parts.append((root() / "requirements.lock").read_text())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _kept_behind(page: Page, shows_claims: bool) -> list[Path]:
+    """Stored runs, and claims if it shows any, of a page and of those that it names.
+
+    A page of claims that names no other, as the ledger, shows those of all.
+    """
+    text = page.file.read_text()
+    names = [name for name in page_names() if f'"{name}"' in text]
+    if shows_claims and not names:
+        names = page_names()
+    kept = root() / "data" / "results"
+    files = [f for name in {*names, page.name} for f in (kept / name).rglob("*.json")]
+    if shows_claims:
+        files += [root() / "book" / "claims" / f"{name}.yaml" for name in names]
+    return sorted(file for file in files if file.is_file())
 
 
 class _State:
