@@ -16,7 +16,7 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 	$(BIN)/gatebook build --profile $(PROFILE)
 
 test: lint node_modules/ready  ## lint, types and all tests but the slow ones
-	@echo "== tests (about ten minutes)"
+	@echo "== tests (about eight minutes)"
 	$(BIN)/python -m pytest
 	@echo "== all passed; the site that was tested is in _build/html"
 
