@@ -17,8 +17,8 @@ import torch
 from gatebook.language.model import Hidden, LanguageModel, State
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import penalty
-from gatebook.paths import root
-from gatebook.results import STORED, Store, commit, device_name
+from gatebook.results import commit
+from keep import keep
 from torch import Tensor, nn
 
 VOCABULARY, WIDTH, HIDDEN = 10_000, 400, 1150
@@ -110,10 +110,7 @@ def main() -> None:
         "load": {"before": load, "after": os.getloadavg()[0]},
     }
     if o.store:
-        store = Store("language/awd", "bench", root() / STORED)
-        name = device_name("cpu").replace("/", "-").replace(" ", "-")
-        store.file(name, 0, {"threads": o.threads}).unlink(missing_ok=True)
-        store.run(name, 0, {"threads": o.threads}, lambda _: found)
+        keep("language/awd", o.threads, found)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gatebook.paths import root
-from gatebook.results import STORED, Store, commit, device_name
+from gatebook.results import commit, device_name
+from keep import keep
 from measure import METHODS
 
 SHAPES = ["500,32,10,128", "500,32,10,256", "784,50,1,512", "70,20,400,1150"]
@@ -169,10 +169,7 @@ def main() -> None:
     found["load"] = {"before": load, "after": os.getloadavg()[0]}
     found["seconds"] = time.perf_counter() - started
     if o.store:
-        store = Store("inside/speed", "bench", root() / STORED)
-        name = device_name("cpu").replace("/", "-").replace(" ", "-")
-        store.file(name, 0, {"threads": o.threads}).unlink(missing_ok=True)
-        store.run(name, 0, {"threads": o.threads}, lambda _: found)
+        keep("inside/speed", o.threads, found)
 
 
 if __name__ == "__main__":

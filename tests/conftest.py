@@ -1,6 +1,7 @@
 """Every annotation of the library is checked while the tests run."""
 
 import signal
+import socket
 
 import beartype
 from jaxtyping import install_import_hook
@@ -26,3 +27,14 @@ import pytest  # noqa: E402
 def same_numbers() -> None:
     """Every test draws the same numbers whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    """A machine on which any attempt to connect fails the test."""
+
+    def connect(*args, **kwargs):
+        raise AssertionError(f"connected to {args}")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -31,17 +31,6 @@ def fresh(monkeypatch):
 
 
 @pytest.fixture
-def offline(monkeypatch):
-    """A machine on which any attempt to connect fails the test."""
-
-    def connect(*args, **kwargs):
-        raise AssertionError(f"connected to {args}")
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A tiny data set in the original format, and a registry that knows it."""
     place = tmp_path / "mnist"

@@ -1,7 +1,6 @@
 """The texts' sources, their sums, and what happens when they are not right."""
 
 import hashlib
-import socket
 
 import datasets
 import pytest
@@ -23,15 +22,6 @@ def fresh(monkeypatch):
     monkeypatch.delenv("GATEBOOK_DATA", raising=False)
     yield
     corpus.cache_clear()
-
-
-@pytest.fixture
-def offline(monkeypatch):
-    def connect(*args, **kwargs):
-        raise AssertionError(f"connected to {args}")
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 def known(name, vocabulary):

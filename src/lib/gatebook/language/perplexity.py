@@ -10,6 +10,7 @@ from torch import Tensor
 from gatebook.errors import check_choice, check_count
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import LanguageModel, detached
+from gatebook.language.windows import begins_of
 
 WINDOW = 256
 """Steps that are run at once; the figure does not depend on it."""
@@ -62,7 +63,7 @@ def perplexity(
     check_count("tokens of the text", len(ids), batch_size)
     parts = ids.tensor_split(batch_size)
     before = torch.cat([ids.new_tensor([eos]), ids[:-1]]).tensor_split(batch_size)
-    begins = _begins(len(ids), articles).tensor_split(batch_size)
+    begins = begins_of(len(ids), articles).tensor_split(batch_size)
     was_training = model.training
     model.eval()
     total = _total(model, _side(before), _side(parts), _side(begins) > 0)
@@ -114,10 +115,3 @@ def _side(parts: tuple[Tensor, ...]) -> Int[Tensor, "T B"]:
     """Parts as columns; shorter ones are filled up with -1."""
     whole = [part.to(torch.int64) for part in parts]
     return torch.nn.utils.rnn.pad_sequence(whole, padding_value=-1)
-
-
-def _begins(count: int, articles: Tensor | None) -> Bool[Tensor, " N"]:
-    marks = torch.zeros(count, dtype=torch.bool)
-    if articles is not None:
-        marks[articles] = True
-    return marks

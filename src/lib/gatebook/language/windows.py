@@ -42,15 +42,21 @@ def columns(
     check_count("batch_size", batch_size)
     check_count("tokens of the text", len(ids), 2 * batch_size)
     read = torch.cat([ids.new_tensor([eos]), ids[:-1]])
-    begins = torch.zeros(len(ids), dtype=torch.bool)
-    if articles is not None:
-        begins[articles] = True
+    begins = begins_of(len(ids), articles)
     rows = len(ids) // batch_size
     cut = [
         t[: rows * batch_size].view(batch_size, rows).T.contiguous()
         for t in (read, ids, begins)
     ]
     return Columns(*cut)
+
+
+def begins_of(count: int, articles: Int[Tensor, " A"] | None) -> Bool[Tensor, " N"]:
+    """Which of ``count`` words begin an article; none if there are no articles."""
+    marks = torch.zeros(count, dtype=torch.bool)
+    if articles is not None:
+        marks[articles] = True
+    return marks
 
 
 def draw_length(bptt: int, g: torch.Generator) -> int:

@@ -1,0 +1,14 @@
+"""Where the figures of a benchmark are kept."""
+
+from typing import Any
+
+from gatebook.paths import root
+from gatebook.results import STORED, Store, device_name
+
+
+def keep(page: str, threads: int, found: dict[str, Any]) -> None:
+    """Put them into data/results, in place of this machine's last ones."""
+    store = Store(page, "bench", root() / STORED)
+    name = device_name("cpu").replace("/", "-").replace(" ", "-")
+    store.file(name, 0, {"threads": threads}).unlink(missing_ok=True)
+    store.run(name, 0, {"threads": threads}, lambda _: found)
