@@ -11,7 +11,6 @@ a pointer. There the cache is not used until a whole window has been read; here 
 used from the second token on.
 """
 
-import contextlib
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -21,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_between, check_count, check_fraction
-from gatebook.language.model import LanguageModel, detached
+from gatebook.language.model import LanguageModel, detached, evaluating
 from gatebook.language.perplexity import WINDOW, Perplexity
 
 BLOCK = 256
@@ -159,18 +158,6 @@ def _windows(
 
 def _join(past: Reading, new: Reading) -> Reading:
     return Reading(*(torch.cat(pair) for pair in zip(past, new, strict=True)))
-
-
-@contextlib.contextmanager
-def evaluating(model: LanguageModel) -> Iterator[None]:
-    """Evaluation mode, and no gradients, within."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _check_theta(theta: float) -> None:

@@ -8,9 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_count
-from gatebook.language.cache import evaluating
 from gatebook.language.corpus import UNK, Corpus
-from gatebook.language.model import LanguageModel
+from gatebook.language.model import LanguageModel, evaluating
 from gatebook.random import generator
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gatebook.errors import check_choice, check_count
 from gatebook.language.corpus import Corpus
-from gatebook.language.model import LanguageModel, detached
+from gatebook.language.model import LanguageModel, detached, evaluating
 from gatebook.language.windows import begins_of
 
 WINDOW = 256
@@ -64,10 +64,8 @@ def perplexity(
     parts = ids.tensor_split(batch_size)
     before = torch.cat([ids.new_tensor([eos]), ids[:-1]]).tensor_split(batch_size)
     begins = begins_of(len(ids), articles).tensor_split(batch_size)
-    was_training = model.training
-    model.eval()
-    total = _total(model, _side(before), _side(parts), _side(begins) > 0)
-    model.train(was_training)
+    with evaluating(model):
+        total = _total(model, _side(before), _side(parts), _side(begins) > 0)
     return Perplexity(total / len(ids), len(ids))
 
 
@@ -102,12 +100,11 @@ def _total(
     device = model.embedding.weight.device
     state, total = model.start(read.shape[1]), 0.0
     cut = [t.to(device).split(WINDOW) for t in (read, target, begins)]
-    with torch.no_grad():
-        for x, y, b in zip(*cut, strict=True):
-            raw, _, state = model(x.clamp(min=0), state, b)
-            state = detached(state)
-            there = y >= 0
-            total += model.nll(raw[there], y[there]).double().sum().item()
+    for x, y, b in zip(*cut, strict=True):
+        raw, _, state = model(x.clamp(min=0), state, b)
+        state = detached(state)
+        there = y >= 0
+        total += model.nll(raw[there], y[there]).double().sum().item()
     return total
 
 
