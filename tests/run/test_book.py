@@ -58,6 +58,14 @@ def test_an_unrelated_module_changes_nothing(library):
     assert changed_by(lambda: append(library / "plots.py", "\n# x\n")) == set()
 
 
+@pytest.mark.parametrize("name", ["kernel.c", "kernel.triton"])
+def test_the_text_of_a_kernel_counts(book, library, name):
+    page = book / "book/second.md"
+    page.write_text(page.read_text().replace("import errors", "import LSTM"))
+    edited = library / "fused" / name
+    assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
+
+
 @pytest.mark.parametrize("name", ["kit.mjs", "kit.css", "refine_band.mjs"])
 def test_what_a_widget_sends_to_the_browser_counts(book, library, name):
     page = book / "book/second.md"

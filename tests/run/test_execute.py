@@ -144,11 +144,54 @@ def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
     assert (book / "_build/fresh/first/laptop" / kept.name).exists()
 
 
-@pytest.mark.parametrize("given", [("smoke", {}), ("laptop", {"steps": "8"})])
-def test_fresh_is_refused_where_nothing_is_kept(book, given):
-    profile, parameters = given
-    with pytest.raises(ValueError, match="fresh is set for page first at profile"):
-        run_page("first", profile, parameters, fresh=True)
+COUNTING = """
+from gatebook.results import Store
+
+
+def make(checkpoint):
+    with open({notes!r}, "a") as notes:
+        notes.write("resumed " if checkpoint.exists() else "made ")
+    checkpoint.write_text("half way")
+    if {stop}:
+        raise OSError("no time left")
+    return {{"status": "finished", "metrics": {{}}}}
+
+
+Store("first").run("UR", 0, {{"steps": steps}}, make)
+"""
+
+
+@pytest.mark.parametrize("profile", ["book", "laptop"])
+def test_a_finished_run_is_not_repeated_unless_the_code_or_the_reader_says_so(
+    book, profile
+):
+    notes = book / "notes"
+    replace_code(book, COUNTING.format(notes=str(notes), stop=False))
+    ask = lambda steps="8", **more: run_page(  # noqa: E731
+        "first", profile, {"steps": steps}, **more
+    )
+    ask(), ask(), ask("9"), ask()
+    assert notes.read_text() == "made made "
+    page = book / "book/first.md"
+    page.write_text(page.read_text() + "\nMore prose.\n")
+    ask()
+    assert notes.read_text() == "made made "
+    page.write_text(page.read_text().replace("steps}, make)", "steps}, make)  # x"))
+    ask()
+    assert notes.read_text() == "made made made "
+    ask(fresh=True)
+    assert notes.read_text() == "made made made made "
+
+
+def test_a_stopped_run_goes_on_at_every_profile(book):
+    notes = book / "notes"
+    notes.write_text("")
+    stop = f"not open({str(notes)!r}).read().startswith('made resumed')"
+    replace_code(book, COUNTING.format(notes=str(notes), stop=stop))
+    with pytest.raises(PageError, match="no time left"):
+        run_page("first", "smoke")
+    run_page("first", "smoke")
+    assert notes.read_text() == "made resumed "
 
 
 def test_plain_papermill_runs_the_page_too(book, tmp_path):

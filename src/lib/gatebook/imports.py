@@ -8,6 +8,9 @@ import gatebook
 
 PACKAGE = "gatebook"
 
+READ_BY_MODULES = (".c", ".triton", ".mjs", ".css")
+"""Endings of source files that are not Python."""
+
 
 def modules_behind(code: str) -> dict[str, Path]:
     """The library's modules that some code imports, directly or not.
@@ -42,8 +45,22 @@ def sum_behind(module: str) -> str:
         >>> sum_behind("gatebook.gates") == sum_behind("gatebook.train")
         False
     """
-    texts = [file.read_text() for file in modules_behind(f"import {module}").values()]
-    return hashlib.sha256(repr(texts).encode()).hexdigest()
+    modules = modules_behind(f"import {module}")
+    files = [*modules.values(), *beside(modules)]
+    return hashlib.sha256(repr([f.read_text() for f in files]).encode()).hexdigest()
+
+
+def beside(modules: dict[str, Path]) -> list[Path]:
+    """What lies in the folders of some modules for them to read, no Python itself.
+
+    The text of compiled kernels, and the scripts and style sheets of widgets.
+
+    Arguments:
+        modules: files by module name, as `modules_behind` gives them.
+    """
+    folders = {file.parent for file in modules.values()}
+    found = (file for folder in folders for file in folder.iterdir())
+    return sorted(file for file in found if file.suffix in READ_BY_MODULES)
 
 
 def _imports(code: str, within: str) -> set[str]:

@@ -117,6 +117,10 @@ class Store:
                 for place, file in enumerate(files)
                 if not file.exists()
             }
+            for place in range(len(wanted)):
+                if place not in missing:
+                    name, seed, _ = wanted[place]
+                    show_progress(f"{name} seed {seed}: stored before, not repeated")
             if missing:
                 self._make(wanted, files, missing, work)
         for file in files:

@@ -27,7 +27,7 @@ from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.run.downloads import NOTEBOOKS
 from gatebook.run.execute import PageError, notebook_of
-from gatebook.run.imports import browser_files, modules_of
+from gatebook.run.imports import code_behind, modules_of
 from gatebook.run.pages import Page, find, page_names
 
 RENDERED_FROM = (
@@ -92,21 +92,15 @@ def stale_pages(profile: str) -> list[str]:
 
 
 def page_key(page: Page, profile: str) -> str:
-    """A sum over all that decides a page's outputs.
+    """A sum over all that decides what a page shows.
 
-    Its code and text, its parameters at this profile, the library's modules that it
-    imports, with what they send to the browser, the registry if it reads data, stored
-    results and claims, and the versions of everything installed.
+    Its text, the code behind it, its parameters at this profile, and the stored
+    results and claims that it draws.
     """
-    parts = [page.file.read_text(), page.effective(profile, {}), profile]
-    modules = modules_of(page)
-    parts += [(module, file.read_text()) for module, file in modules.items()]
-    parts += [(f.name, f.read_text()) for f in browser_files(modules)]
-    if "gatebook.data" in modules:
-        parts.append((root() / "data" / "registry.yaml").read_text())
-    for file in _kept_behind(page, "gatebook.ledger" in modules):
-        parts.append((file.name, file.read_text()))
-    parts.append((root() / "requirements.lock").read_text())
+    parts = [page.file.read_text(), code_behind(page), profile]
+    parts.append(repr(page.effective(profile, {})))
+    for file in _kept_behind(page, "gatebook.ledger" in modules_of(page)):
+        parts += [file.name, file.read_text()]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -23,8 +23,8 @@ app = typer.Typer(
 )
 
 FRESH_HELP = (
-    f"Make the runs of laptop or paper again, into {FRESH}, and draw those; what is "
-    "there from an earlier attempt is kept."
+    "Make runs again that are there already. Those of laptop and paper are kept in "
+    f"git: theirs are made beside them, in {FRESH}, and drawn."
 )
 PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
 
@@ -60,7 +60,10 @@ def run(
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
     fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
 ) -> None:
-    """Execute one page with papermill; nothing starts unless all names are right."""
+    """Execute one page with papermill; nothing starts unless all names are right.
+
+    Runs that are finished are not repeated, as long as the code is the same.
+    """
     started = time.monotonic()
     target = run_page(page, profile, _given(p or []), fresh)
     print(f"done after {time.monotonic() - started:.0f} s: {target}")

@@ -20,8 +20,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from gatebook.files import write_atomic
 from gatebook.paths import root
-from gatebook.results import FRESH, STORED
+from gatebook.results import FRESH, STORED, alone
+from gatebook.run.imports import code_behind
 from gatebook.run.pages import Page, find
 
 KEPT = ("laptop", "paper")
@@ -68,11 +70,15 @@ def run_page(
 ) -> Path:
     """Execute a page.
 
+    Runs that were finished before are not repeated, and one that was stopped goes on
+    from its checkpoint, unless the code behind the page has changed since.
+
     Arguments:
         name: the page, ``"memory/copy"``.
         profile: the set of parameters to start from.
         given: parameters as typed, over those of the profile.
-        fresh: make runs again that are kept in git, beside them, and draw those.
+        fresh: make runs again that are there already. Those in git stay; theirs are
+            made beside them and drawn.
 
     Returns:
         the executed notebook, ``_build/runs/<page>/<profile>.ipynb``. It appears
@@ -86,11 +92,12 @@ def run_page(
     page = find(name)
     parameters = page.effective(profile, given or {})
     results, stored_as = where(page, profile, parameters)
-    if fresh:
-        results = _fresh(page, profile, results)
-    if profile not in KEPT:
-        shutil.rmtree(results / page.name / stored_as, ignore_errors=True)
-    place = Place(notebook_of(page.name, profile), results, stored_as, fresh)
+    kept = results == root() / STORED
+    if fresh and kept:
+        results = root() / FRESH
+    if fresh or not kept:
+        _keep_current(results / page.name / stored_as, page, anew=fresh and not kept)
+    place = Place(notebook_of(page.name, profile), results, stored_as, fresh and kept)
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
         progress.touch()
@@ -99,19 +106,16 @@ def run_page(
     return place.notebook
 
 
-def _fresh(page: Page, profile: str, results: Path) -> Path:
-    """The folder for runs that are made again.
+def _keep_current(folder: Path, page: Page, anew: bool) -> None:
+    """Remove runs that other code has made, or all; what is left is not repeated.
 
-    Raises:
-        ValueError: where nothing of the page's own experiment is kept in git.
+    Runs in git show the commit they are from and are never removed.
     """
-    if results != root() / STORED:
-        raise ValueError(
-            f"fresh is set for page {page.name} at profile {profile}; allowed: a "
-            f"profile whose runs are kept in git ({', '.join(KEPT)}), with its own "
-            "parameters"
-        )
-    return root() / FRESH
+    mark, code = folder / "code.sha256", code_behind(page)
+    with alone(folder):
+        if anew or not mark.is_file() or mark.read_text() != code:
+            shutil.rmtree(folder, ignore_errors=True)
+            write_atomic(mark, code.encode())
 
 
 def notebook_of(page: str, profile: str) -> Path:

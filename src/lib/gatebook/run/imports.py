@@ -1,9 +1,10 @@
-"""Which modules of the library a page rests on."""
+"""Which code a page rests on."""
 
 import hashlib
 from pathlib import Path
 
-from gatebook.imports import modules_behind
+from gatebook.imports import beside, modules_behind
+from gatebook.paths import root
 from gatebook.run.pages import Page
 
 
@@ -16,9 +17,18 @@ def modules_of(page: Page) -> dict[str, Path]:
 
 
 def code_behind(page: Page) -> str:
-    """A sum over a page's source and the library's modules behind it."""
-    parts = [page.file.read_text()]
-    parts += [file.read_text() for file in modules_of(page).values()]
+    """A sum over all code that decides a page's numbers; its prose does not.
+
+    The page's own cells, the library's modules behind them with what they read, the
+    registry if there is data, and the versions of everything installed.
+    """
+    modules = modules_of(page)
+    cells = page.notebook().cells
+    parts = [cell.source for cell in cells if cell.cell_type == "code"]
+    parts += [file.read_text() for file in [*modules.values(), *beside(modules)]]
+    if "gatebook.data" in modules:
+        parts.append((root() / "data" / "registry.yaml").read_text())
+    parts.append((root() / "requirements.lock").read_text())
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -26,14 +36,3 @@ def _plain(source: str) -> str:
     """Python without IPython's magic lines."""
     lines = source.splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
-
-
-def browser_files(modules: dict[str, Path]) -> list[Path]:
-    """The scripts and style sheets in the folders of some modules: widgets read them.
-
-    Arguments:
-        modules: files by module name, as `modules_behind` gives them.
-    """
-    folders = {file.parent for file in modules.values()}
-    found = (file for folder in folders for file in folder.iterdir())
-    return sorted(file for file in found if file.suffix in (".mjs", ".css"))
