@@ -24,6 +24,11 @@ RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})
     nodes.map((n) => n.html.slice(0, 200)).slice(0, 5).join(" | "))"""
 SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
 """The formulas out of sight too, which a page sets a second later."""
+OUT_OF_REACH = """() => [...document.querySelectorAll(".bd-article *")]
+  .filter((e) => e.scrollWidth > e.clientWidth && e.tabIndex < 0)
+  .filter((e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX))
+  .map((e) => e.outerHTML.slice(0, 200))"""
+"""Boxes that scroll sideways and that the tab key does not stop at."""
 
 
 @dataclass
@@ -83,6 +88,37 @@ def of_pages(view: str, names: list[str] = PAGES) -> pytest.MarkDecorator:
 @of_pages("wide")
 def test_a_page_opens_without_an_error_and_asks_no_other_host(wide, site):
     check_opened(wide, site, "light")
+
+
+@of_pages("phone")
+def test_a_phone_shows_the_page_in_the_dark_without_an_error(phone, site):
+    check_opened(phone, site, "dark")
+
+
+def check_opened(opened: Opened, site: str, scheme: str) -> None:
+    assert opened.errors == []
+    assert opened.hosts - {""} == {urlparse(site).netloc}
+    told = f"document.documentElement.dataset.theme === {scheme!r}"
+    opened.page.wait_for_function(told)
+
+
+@of_pages("wide")
+def test_axe_finds_nothing_serious(wide):
+    wide.page.add_script_tag(path=AXE)
+    assert wide.page.evaluate(RUN_AXE) == []
+
+
+# The theory pages have all that a page can have; the others share their style.
+@of_pages("phone", [name for name in PAGES if name.startswith("theory/")])
+def test_axe_finds_nothing_serious_on_a_phone_in_the_dark(phone):
+    phone.page.add_script_tag(path=AXE)
+    assert phone.page.evaluate(RUN_AXE) == []
+
+
+@of_pages("phone", WITH_CODE)
+def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
+    phone.page.evaluate(SET_ALL)
+    assert phone.page.evaluate(OUT_OF_REACH) == []
 
 
 @of_pages("phone")
