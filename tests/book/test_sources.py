@@ -69,7 +69,7 @@ def test_profiles_name_known_pages_and_parameters(profile):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_names_a_page_once(profile):
     # YAML itself takes the last entry and says nothing.
-    text = (ROOT / f"book/profiles/{profile}.yaml").read_text()
+    text = (root() / f"book/profiles/{profile}.yaml").read_text()
     named = re.findall(r"^(\S+):", text, re.MULTILINE)
     assert sorted(named) == sorted(set(named))
 

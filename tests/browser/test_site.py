@@ -122,32 +122,6 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
 
 
 @of_pages("phone")
-def test_a_phone_shows_the_page_in_the_dark_without_an_error(phone, site):
-    check_opened(phone, site, "dark")
-
-
-def check_opened(opened: Opened, site: str, scheme: str) -> None:
-    assert opened.errors == []
-    assert opened.hosts - {""} == {urlparse(site).netloc}
-    told = f"document.documentElement.dataset.theme === {scheme!r}"
-    opened.page.wait_for_function(told)
-
-
-@of_pages("wide")
-def test_axe_finds_nothing_serious(wide):
-    wide.page.add_script_tag(path=AXE)
-    assert wide.page.evaluate(RUN_AXE) == []
-
-
-# The theory pages have all that a page can have; the others share their style.
-@pytest.mark.parametrize("name", [n for n in PAGES if n.startswith("theory/")])
-def test_axe_finds_nothing_serious_in_the_dark(browser, site, name):
-    with visit(browser, f"{site}/book/{name}", scheme="dark") as opened:
-        opened.page.add_script_tag(path=AXE)
-        assert opened.page.evaluate(RUN_AXE) == []
-
-
-@of_pages("phone")
 def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
     phone.page.evaluate(SET_ALL)
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
