@@ -9,8 +9,7 @@ import sys
 import pytest
 import torch
 from gatebook.files import (
-    Altered,
-    Unreadable,
+    FileError,
     read_checked,
     write_atomic,
     write_checked,
@@ -71,26 +70,26 @@ def test_what_is_written_comes_back(tmp_path):
 
 def test_each_damage_has_its_reason(tmp_path):
     path = tmp_path / "m"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileError, match="m is missing"):
         read_checked(path)
     write_checked(path, {"x": torch.zeros(3)}, {"a": "b"})
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    with pytest.raises(Unreadable):
+    with pytest.raises(FileError, match="cannot be read"):
         read_checked(path)
     for other in (whole[:-1] + b"?", whole.replace(b'"b"', b'"c"')):
         path.write_bytes(other)
-        with pytest.raises(Altered, match="SHA-256"):
+        with pytest.raises(FileError, match="altered: its SHA-256"):
             read_checked(path)
     save_file({"x": torch.zeros(3)}, path)  # has no sum
-    with pytest.raises(Altered, match="SHA-256"):
+    with pytest.raises(FileError, match="altered: its SHA-256"):
         read_checked(path)
 
 
 def test_another_kind_is_refused_before_the_sum_is_checked(tmp_path):
-    def accept(header):
-        raise ValueError(f"kind {header.get('kind')}")
-
-    save_file({"x": torch.zeros(3)}, tmp_path / "m")
-    with pytest.raises(ValueError, match="kind None"):
-        read_checked(tmp_path / "m", accept)
+    path = tmp_path / "m"
+    save_file({"x": torch.zeros(3)}, path)
+    with pytest.raises(FileError, match="has the format None; allowed: 'mine 1'"):
+        read_checked(path, "mine 1")
+    write_checked(path, {"x": torch.zeros(3)}, {"format": "mine 1"})
+    assert read_checked(path, "mine 1")[0] == {"format": "mine 1"}

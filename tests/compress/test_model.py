@@ -8,7 +8,8 @@ import hypothesis
 import pytest
 import torch
 from gatebook import GATES, GRU, LSTM, Gate, compress
-from gatebook.compress import FileError, LowRank, Quantise, Round, Rule
+from gatebook.compress import LowRank, Quantise, Round, Rule
+from gatebook.files import FileError
 from gatebook.gates import Chrono, Gumbel, HDetach, Master, Refine, Uniform
 from gatebook.train import SequenceModel
 from hypothesis import strategies as st

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from gatebook.files import read_checked, write_checked
+from gatebook.files import FileError, read_checked, write_checked
 from gatebook.language import artefact
-from gatebook.language.artefact import CARD, MODEL, ArtefactError, read, release
+from gatebook.language.artefact import CARD, MODEL, read, release
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 
@@ -115,7 +115,7 @@ def test_the_three_lines_of_the_card_work(tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(ArtefactError, match=r"model\.safetensors is missing"):
+    with pytest.raises(FileError, match=r"model\.safetensors is missing"):
         read(tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_a_cut_file(tmp_path, kept):
     release(tmp_path, a_model(), a_corpus(), {})
     file = tmp_path / MODEL
     file.write_bytes(file.read_bytes()[:kept])
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(FileError, match="cannot be read"):
         read(tmp_path)
 
 
@@ -134,7 +134,7 @@ def test_an_altered_file(tmp_path):
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ArtefactError, match="altered: its SHA-256 sum"):
+    with pytest.raises(FileError, match="altered: its SHA-256 sum"):
         read(tmp_path)
 
 
@@ -142,13 +142,13 @@ def test_an_altered_word(tmp_path):
     release(tmp_path, a_model(), a_corpus(), {})
     file = tmp_path / MODEL
     file.write_bytes(file.read_bytes().replace(b"noah", b"noha"))
-    with pytest.raises(ArtefactError, match="altered"):
+    with pytest.raises(FileError, match="altered"):
         read(tmp_path)
 
 
 def test_a_file_of_another_kind(tmp_path):
     write_checked(tmp_path / MODEL, {"a": torch.ones(2)}, {"format": "other 1"})
-    with pytest.raises(ArtefactError, match="has the format 'other 1'; allowed"):
+    with pytest.raises(FileError, match="has the format 'other 1'; allowed"):
         read(tmp_path)
 
 
@@ -168,7 +168,7 @@ def test_a_whole_file_that_does_not_fit(tmp_path, change):
     changed = json.loads(header["arguments"]) | change
     header["arguments"] = json.dumps(changed)
     write_checked(tmp_path / MODEL, tensors, header)
-    with pytest.raises(ArtefactError, match="does not fit this library"):
+    with pytest.raises(FileError, match="does not fit this library"):
         read(tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_words_and_weights_that_do_not_go_together(tmp_path):
     header, tensors = read_checked(tmp_path / MODEL)
     header["words"] = json.dumps(WORDS[:-1])
     write_checked(tmp_path / MODEL, tensors, header)
-    with pytest.raises(ArtefactError, match="7 words for a model of 8"):
+    with pytest.raises(FileError, match="7 words for a model of 8"):
         read(tmp_path)
 
 

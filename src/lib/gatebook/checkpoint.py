@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gatebook.files import Altered, Content, Unreadable, read_checked, write_checked
+from gatebook.files import Content, FileError, read_checked, write_checked
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(FileError):
     """A checkpoint cannot be written or read; the message says which and why."""
 
 
@@ -71,7 +71,9 @@ def load_checkpoint(
         for name, generator in _generators(model).items():
             generator.set_state(tensors[f"torch.{name}"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _unusable(path, error) from error
+        raise CheckpointError(
+            f"checkpoint {path} cannot be used: {error}; delete it to start anew"
+        ) from error
     return json.loads(header["progress"])
 
 
@@ -97,16 +99,8 @@ def _read(path: Path) -> Content:
     """Header and tensors, if they are what was written."""
     try:
         return read_checked(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"checkpoint {path} is missing") from error
-    except (Unreadable, Altered) as error:
-        raise _unusable(path, error) from error
-
-
-def _unusable(path: Path, reason: object) -> CheckpointError:
-    return CheckpointError(
-        f"checkpoint {path} cannot be used: {reason}; delete it to start anew"
-    )
+    except FileError as error:
+        raise CheckpointError(f"checkpoint {error}; delete it to start anew") from error
 
 
 def _check_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -20,12 +20,8 @@ Content = tuple[dict[str, str], dict[str, Tensor]]
 """A checked file's texts and tensors, by name."""
 
 
-class Unreadable(RuntimeError):
-    """A file is cut short, or no safetensors file; the message is the reader's."""
-
-
-class Altered(RuntimeError):
-    """A file holds something else than its SHA-256 sum says."""
+class FileError(RuntimeError):
+    """A file cannot be read as what it should be; the message says which and why."""
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -69,33 +65,30 @@ def write_checked(
     return len(content)
 
 
-def read_checked(
-    path: Path, accept: Callable[[dict[str, str]], None] | None = None
-) -> Content:
+def read_checked(path: Path, format: str | None = None) -> Content:
     """The texts and tensors that `write_checked` has written.
 
     Arguments:
         path: the file.
-        accept: gets the texts before the sum is checked, and raises for a file of
-            another kind.
+        format: what the text ``"format"`` must say; ``None`` if it may say anything.
 
     Raises:
-        FileNotFoundError: if there is none.
-        Unreadable: if it is cut short or of another kind.
-        Altered: if it is not what was written.
+        FileError: if the file is missing, cut short, altered, or of another format.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
             header = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise FileError(f"{path} is missing") from error
     except (OSError, SafetensorError, ValueError) as error:
-        raise Unreadable(str(error)) from error
-    if accept is not None:
-        accept(header)
+        raise FileError(f"{path} cannot be read: {error}") from error
+    # Before the sum: a file of another kind has none, and is not altered.
+    found = header.get("format")
+    if format is not None and found != format:
+        raise FileError(f"{path} has the format {found!r}; allowed: {format!r}")
     if header.pop("sha256", None) != checksum(tensors, header):
-        raise Altered("its content is not what its SHA-256 sum says")
+        raise FileError(f"{path} is altered: its SHA-256 sum is another")
     return header, tensors
 
 

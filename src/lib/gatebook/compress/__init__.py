@@ -40,7 +40,7 @@ product is taken in float64 and rounded, so that it does not depend on the order
 the sum but in rare last bits; on one machine the outputs are equal bit for bit.
 """
 
-from gatebook.compress.file import FileError, load
+from gatebook.compress.file import load
 from gatebook.compress.model import (
     Compressed,
     Rule,
@@ -55,7 +55,6 @@ from gatebook.compress.schemes import LowRank, Quantise, Round
 
 __all__ = [
     "Compressed",
-    "FileError",
     "Flatness",
     "LowRank",
     "Quantise",

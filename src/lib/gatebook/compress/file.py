@@ -16,13 +16,9 @@ from torch import Tensor, nn
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
 from gatebook.compress.places import Place, layers, recurrent
-from gatebook.files import Altered, Content, Unreadable, read_checked, write_checked
+from gatebook.files import read_checked, write_checked
 
 FORMAT = "gatebook.compress 1"
-
-
-class FileError(RuntimeError):
-    """A file cannot be read as a compressed model; the message says why."""
 
 
 def distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,7 +60,7 @@ def load(path: Path | str, into: nn.Module | None = None) -> nn.Module:
             module, or if ``into`` does not fit.
     """
     path = Path(path)
-    header, tensors = _read(path)
+    header, tensors = read_checked(path, FORMAT)
     modules = json.loads(header["modules"])
     if into is None and "" not in modules:
         raise ValueError(
@@ -138,26 +134,6 @@ def _take(block: dict[str, Any], tensors: dict[str, Tensor]) -> Tensor:
     """A block's matrix; its form's tensors are taken out of ``tensors``."""
     own = {field: tensors.pop(name) for field, name in block["tensors"].items()}
     return FORMS[block["form"]](**own, **block["scalars"]).decode()
-
-
-def _read(path: Path) -> Content:
-    """Header and tensors, if they are what was written."""
-
-    def accept(header: dict[str, str]) -> None:
-        if header.get("format") != FORMAT:
-            raise FileError(
-                f"{path} has the format {header.get('format')!r}; allowed: {FORMAT!r}, "
-                "which compress writes"
-            )
-
-    try:
-        return read_checked(path, accept)
-    except FileNotFoundError as error:
-        raise FileError(f"{path} is missing") from error
-    except Unreadable as error:
-        raise FileError(f"{path} cannot be read: {error}") from error
-    except Altered as error:
-        raise FileError(f"{path} is altered: its SHA-256 sum is another") from error
 
 
 def _check_same(path: Path, stored: dict[str, Any], model: nn.Module) -> None:

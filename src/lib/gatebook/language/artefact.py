@@ -17,24 +17,13 @@ from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
 from gatebook.data import registry
-from gatebook.files import (
-    Altered,
-    Content,
-    Unreadable,
-    read_checked,
-    write_atomic,
-    write_checked,
-)
+from gatebook.files import FileError, read_checked, write_atomic, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
 
 FORMAT = "gatebook.language 1"
 MODEL, CARD = "model.safetensors", "README.md"
-
-
-class ArtefactError(RuntimeError):
-    """A folder cannot be read as a released model; the message says why."""
 
 
 def release(
@@ -84,11 +73,11 @@ def read(
         corpus: one that the model is to read; its words are compared.
 
     Raises:
-        ArtefactError: if the file is missing, cut short, altered or something else.
+        FileError: if the file is missing, cut short, altered or something else.
         ValueError: if the corpus has other words, or the same in another order.
     """
     path = Path(folder) / MODEL
-    header, tensors = _content(path)
+    header, tensors = read_checked(path, FORMAT)
     try:
         arguments, words = json.loads(header["arguments"]), json.loads(header["words"])
         model = _build(arguments)
@@ -96,31 +85,10 @@ def read(
         model.to(tensors["embedding.weight"].dtype)
         model.load_state_dict(_whole(tensors, arguments["tied"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ArtefactError(f"{path} does not fit this library: {error}") from error
+        raise FileError(f"{path} does not fit this library: {error}") from error
     if corpus is not None:
         _check_words(path, words, corpus)
     return model.eval(), tuple(words)
-
-
-def _content(path: Path) -> Content:
-    try:
-        return read_checked(path, lambda header: _check_format(path, header))
-    except FileNotFoundError as error:
-        raise ArtefactError(
-            f"{path} is missing; allowed: what release wrote"
-        ) from error
-    except Unreadable as error:
-        raise ArtefactError(f"{path} cannot be read: {error}") from error
-    except Altered as error:
-        raise ArtefactError(f"{path} is altered: its SHA-256 sum is another") from error
-
-
-def _check_format(path: Path, header: dict[str, str]) -> None:
-    if header.get("format") != FORMAT:
-        raise ArtefactError(
-            f"{path} has the format {header.get('format')!r}; allowed: {FORMAT!r}, "
-            "which release writes"
-        )
 
 
 def _check_count(words: Sequence[str], model: LanguageModel) -> None:
