@@ -108,7 +108,7 @@ def test_the_message_names_the_thing_and_what_is_allowed(mistake):
 
 WRONG_KINDS = {
     "LSTM(2, 2, gate=3)": "gate is 3; allowed: a name or a Gate object",
-    "Gate(auxiliary='R')": "auxiliary is 'R'; allowed: an object of Plain, Refine, Ma",
+    "Gate(auxiliary='R')": "auxiliary is 'R'; allowed: an object of Plain, Tied, Refi",
     "LSTM(2, 2, zoneout=0.5)": "zoneout is 0.5; allowed: a pair of probabilities",
     "LSTM(2, 2, zoneout=(0.1,) * 3)": "zoneout is (0.1, 0.1, 0.1); allowed: a pair",
     "LSTM.from_torch(nn.GRU(2, 2))": "module is GRU; allowed: torch.nn.LSTM",

@@ -16,6 +16,7 @@ from gatebook.gates import (
     Plain,
     Refine,
     Sharpened,
+    Tied,
     Uniform,
     cumax,
     refine,
@@ -52,9 +53,21 @@ def test_names_are_points_of_the_grid():
 def test_blocks_by_name():
     assert Plain().blocks(8, tied=False) == {"input": 8, "forget": 8}
     assert Plain().blocks(8, tied=True) == {"forget": 8}
+    assert Tied().blocks(8, tied=False) == Tied().blocks(8, tied=True) == {"forget": 8}
     assert Refine().blocks(8, tied=False) == {"refine": 8, "forget": 8}
     masters = Master(4).blocks(8, tied=False)
     assert masters == {"input": 8, "forget": 8, "master_input": 2, "master_forget": 2}
+
+
+def test_cifg_is_r_without_its_refine_gate():
+    gates = GATES["CIFG"].effective({"forget": (pre := torch.randn(8))})
+    f = pre.sigmoid()
+    assert torch.equal(gates["effective_forget"], f)
+    assert torch.equal(gates["effective_input"], 1 - f)
+    neutral = {"forget": pre, "refine": torch.zeros(8)}
+    assert torch.equal(GATES["R"].effective(neutral)["effective_input"], 1 - f)
+    bias = GATES["CIFG"].initial_biases(8)["forget"]
+    assert torch.equal(bias, GATES["R"].initial_biases(8)["forget"])
 
 
 # -- equations, derived again from the papers ---------------------------------

@@ -17,6 +17,7 @@ from gatebook.gates import (
     Refine,
     Sharpened,
     Silent,
+    Tied,
     Uniform,
 )
 from gatebook.random import Streams
@@ -137,7 +138,7 @@ def test_equal_parameters_on_both_sides():
 GRID = list(
     itertools.product(
         [Constant(0.5), Chrono(8), Uniform(), Ordered()],
-        [Plain(), Refine(), Refine("zero"), Master(2)],
+        [Plain(), Tied(), Refine(), Refine("zero"), Master(2)],
         [Silent(), Gumbel(0.7, 0.5), Sharpened(0.5)],
     )
 )

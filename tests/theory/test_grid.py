@@ -18,6 +18,7 @@ from gatebook.gates import (
     Refine,
     Sharpened,
     Silent,
+    Tied,
     Uniform,
     refine,
 )
@@ -25,7 +26,7 @@ from gatebook.gates import (
 POINTS = list(
     itertools.product(
         (Constant(), Chrono(), Uniform(), Ordered()),
-        (Plain(), Refine(), Master(downsize=4)),
+        (Plain(), Tied(), Refine(), Master(downsize=4)),
         (Silent(), Gumbel(), Sharpened()),
     )
 )

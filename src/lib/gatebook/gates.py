@@ -4,7 +4,7 @@ A gate is a choice along four independent axes:
 
 =============  ==========================================================
 activation     `Constant`, `Chrono`, `Uniform`, `Ordered`
-auxiliary      `Plain` (none), `Master`, `Refine`
+auxiliary      `Plain` (none), `Tied`, `Master`, `Refine`
 noise          `Silent` (none), `Gumbel`, `Sharpened`
 gradient       `Full`, `HDetach`, `CDetach`
 =============  ==========================================================
@@ -154,6 +154,23 @@ class Plain:
         return ("input",)
 
 
+@dataclass(frozen=True)
+class Tied(Plain):
+    """No auxiliary gate, and i = 1 - f in any core: the CIFG of Greff et al. (2017).
+
+    Half of what the refine gate brings to an LSTM, and so the control for the other
+    half. In a GRU, which ties by itself, it is the same as `Plain`.
+    """
+
+    def blocks(self, units: int, tied: bool) -> dict[str, int]:
+        """The forget block alone."""
+        return super().blocks(units, tied=True)
+
+    def combine(self, pre: Blocks, activation: Activation, tied: bool) -> Blocks:
+        """Effective gates f and 1 - f, shape (..., units)."""
+        return super().combine(pre, activation, tied=True)
+
+
 def refine(f: Float[Tensor, "*B"], r: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """The effective gate g, P2 eq. 16: g = f + f(1 - f)(2r - 1).
 
@@ -245,7 +262,7 @@ class Master:
         return ("master_input",)
 
 
-Auxiliary = Plain | Refine | Master
+Auxiliary = Plain | Tied | Refine | Master
 
 
 # --------------------------------------------------------------------------
@@ -539,6 +556,8 @@ GATES: dict[str, Gate] = {
     "OR": Gate(Ordered(), Refine()),
     "UM": Gate(Uniform(), Master()),
     "UR": Gate(Uniform(), Refine()),
+    # R without its refine gate: what the tied input gate does alone.
+    "CIFG": Gate(Constant(1.0), Tied()),
     # The later published UR code starts with r = 1/2.
     "UR-s4": Gate(Uniform(), Refine(bias="zero")),
     # P1 and P3 have no forget bias: their baseline, and P1's two gates.
@@ -546,7 +565,7 @@ GATES: dict[str, Gate] = {
     "G2": Gate(Constant(0.0), noise=Gumbel()),
     "sharpened": Gate(Constant(0.0), noise=Sharpened()),
 }
-"""The papers' names as points of the grid."""
+"""Names of the field, most of them the papers', as points of the grid."""
 
 NINE = ("LSTM", "C", "O", "U", "R", "OM", "OR", "UM", "UR")
 """The nine gates of P2 Tables 1 and 2, in the paper's order."""
