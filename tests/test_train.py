@@ -456,6 +456,21 @@ def test_another_plan_is_refused(tmp_path):
         fit(build(TASK, LSTM, 4, 0), TASK, other, checkpoint=path)
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (replace(TASK, length=9), r"task\.length is 9,.*made with 8; allowed: the same"),
+        (replace(TASK, seed=7), r"task\.seed is 7,.*made with 0"),
+        (Copy(8), r"task\.kind is 'Copy',.*made with 'Adding'"),
+    ],
+)
+def test_another_task_is_refused(tmp_path, other, words):
+    path = tmp_path / "c.safetensors"
+    stopped(path)
+    with pytest.raises(ValueError, match=words):
+        fit(build(other, LSTM, 4, 0), other, PLAN, checkpoint=path)
+
+
 OTHERS = [
     ({"gate": "U"}, "gate=Gate(activation=Uniform()"),
     ({"h_detach": 0.5}, "HDetach(p=0.5, per='step')"),

@@ -3,7 +3,7 @@
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -241,8 +241,9 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had. Ctrl-C waits for the end of the step, where the state is
-    whole; then the state is stored and Ctrl-C raised. A second one stops at once.
+    that it would have had; a file of another model, task or plan is refused. Ctrl-C
+    waits for the end of the step, where the state is whole; then the state is stored
+    and Ctrl-C raised. A second one stops at once.
 
     Arguments:
         model: changed in place.
@@ -330,7 +331,7 @@ class _Training:
         self.recent: list[float] = []
         self.device = _device(job.model)
         made_with = asdict(job.plan) | {"device": self.device.type}
-        self.made_with = made_with | parts(job.model)
+        self.made_with = made_with | _words_of(job.task) | parts(job.model)
         self.validation = job.task.validation()
 
     def begin(self) -> None:
@@ -382,6 +383,14 @@ class _Training:
         """The curves of the whole run."""
         self.history.seconds = time.monotonic() - self.started
         return self.history
+
+
+def _words_of(task: Task) -> dict[str, str]:
+    """What tells a task from another: its kind, its data and its fields, in words."""
+    own = {"kind": type(task).__name__} | task.describe()
+    if is_dataclass(task):
+        own |= {f.name: getattr(task, f.name) for f in fields(task)}
+    return {f"task.{name}": repr(value) for name, value in own.items()}
 
 
 def _step(runs: Sequence[_Training]) -> None:
