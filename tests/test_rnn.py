@@ -20,7 +20,7 @@ from gatebook.gates import (
     Tied,
     Uniform,
 )
-from gatebook.random import Streams
+from gatebook.random import Streams, dropped
 from gatebook.rnn import _kept, together
 from hypothesis import strategies as st
 from torch import nn
@@ -271,6 +271,36 @@ def test_an_empty_batch_gives_an_empty_output():
     assert out.shape == (5, 0, 4) and h.shape == c.shape == (1, 0, 4)
 
 
+# -- dropout -----------------------------------------------------------------------
+
+
+def test_dropout_between_layers_is_decided_by_the_modules_seed():
+    def first(seed):
+        torch.manual_seed(1)
+        rnn = LSTM(3, 50, 2, dropout=0.5, seed=seed)
+        torch.manual_seed(seed + 5)  # has no part in it
+        return rnn(torch.ones(6, 4, 3))[0]
+
+    a, b, other = first(0), first(0), first(1)
+    assert torch.equal(a, b) and not torch.equal(a, other)
+    expected = torch.rand(3)
+    torch.manual_seed(6)
+    assert torch.equal(torch.rand(3), expected)  # nothing was drawn there
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_dropout_acts_between_the_layers_only(p):
+    rnn, x = LSTM(3, 20, 2, dropout=p, seed=2, **F64), torch.randn(6, 4, 3, **F64)
+    one, two = LSTM(3, 20, **F64), LSTM(20, 20, **F64)
+    for name, value in rnn.state_dict().items():
+        layer = (one, two)[int(name[-1])]
+        getattr(layer, f"{name[:-1]}0").data.copy_(value)
+    between = dropped(one(x)[0], p, Streams(2)["dropout", "cpu"])
+    assert (between == 0).double().mean().item() == pytest.approx(p, abs=0.05)
+    torch.testing.assert_close(rnn(x)[0], two(between)[0])
+    torch.testing.assert_close(rnn.eval()(x)[0], two(one(x)[0])[0])
+
+
 # -- weight drop -------------------------------------------------------------------
 
 
@@ -321,7 +351,7 @@ def test_a_weight_drop_that_leaves_nothing_is_refused(p):
 @pytest.mark.parametrize(
     "options",
     [
-        {"num_layers": 2, "bidirectional": True},
+        {"num_layers": 2, "bidirectional": True, "dropout": 0.3},
         {"batch_first": True, "zoneout": (0.1, 0.2), "weight_drop": 0.3},
     ],
 )
@@ -342,6 +372,3 @@ def test_modules_that_do_not_fit_each_other_are_refused():
         together([LSTM(2, 5), LSTM(2, 6)], [x, x])
     with pytest.raises(ValueError, match="allowed: equal sizes"):
         together([LSTM(2, 5), LSTM(2, 5)], [x, x[:2]])
-    pair = [LSTM(2, 5, num_layers=2, dropout=0.1) for _ in range(2)]
-    with pytest.raises(ValueError, match="dropout is above 0"):
-        together(pair, [x, x])

@@ -24,12 +24,14 @@ from gatebook.train import (
     History,
     Job,
     Plan,
+    SequenceModel,
     Until,
     build,
     evaluate,
     fit,
     fit_together,
 )
+from torch import nn
 
 TASK = Adding(8, batch_size=16, validation_size=40)
 PLAN = Plan(20, learning_rate=1e-2, evaluate_every=5)
@@ -505,20 +507,21 @@ def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
 # -- several models at once --------------------------------------------------------
 
 
-def company(seeds=(0, 1, 2)):
+def company(seeds=(0, 1, 2), **options):
     """Models that differ in seed, gate and learning rate."""
     gates, rates = ("UR", "G2", "LSTM"), (1e-2, 1e-3, 3e-2)
     made = []
     for seed, gate, rate in zip(seeds, gates, rates, strict=True):
         task = Adding(6, batch_size=4, seed=seed, validation_size=8)
-        model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2)
+        model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2, **options)
         made.append(Job(model, task, Plan(6, rate, evaluate_every=2)))
     return made
 
 
-def test_models_trained_together_have_the_numbers_of_each_alone():
-    together = fit_together(company())
-    alone = [fit(j.model, j.task, j.plan) for j in company()]
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "dropout": 0.3}])
+def test_models_trained_together_have_the_numbers_of_each_alone(options):
+    together = fit_together(company(**options))
+    alone = [fit(j.model, j.task, j.plan) for j in company(**options)]
     for a, b in zip(together, alone, strict=True):
         assert repr(a.curves) == repr(b.curves)  # repr: NaN is the same as NaN
 
@@ -561,9 +564,9 @@ def test_models_of_different_shapes_train_together_too():
     assert all(h.status == "finished" for h in fit_together(jobs))
 
 
-def test_dropout_is_refused_in_company():
+def test_torchs_own_dropout_is_refused_in_company():
     jobs = company()
-    model = build(jobs[0].task, LSTM, 5, 0, num_layers=2, dropout=0.1)
+    model = SequenceModel(nn.LSTM(2, 5, num_layers=2, dropout=0.1), 1, 1)
     with pytest.raises(ValueError, match=r"dropout of rnn is 0\.1; allowed: 0"):
         fit_together([replace(jobs[0], model=model), jobs[1]])
 

@@ -126,7 +126,7 @@ def _restore_optimizer(
 
 
 def _generators(model: nn.Module) -> dict[str, torch.Generator]:
-    """Torch's own generators where the model lives; dropout draws from them."""
+    """Torch's own generators where the model lives; its dropout draws from them."""
     generators = {"cpu": torch.default_generator}
     for p in model.parameters():
         if p.device.type == "cuda":

@@ -8,6 +8,7 @@ changes the batches too. Here each purpose has a generator of its own.
 import hashlib
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 
@@ -20,6 +21,27 @@ def derive_seed(*parts: object) -> int:
 def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
     """A new generator seeded by ``derive_seed(*parts)``."""
     return torch.Generator(device=device).manual_seed(derive_seed(*parts))
+
+
+def dropped(
+    x: Float[Tensor, "*shape"],
+    p: float,
+    g: torch.Generator,
+    shape: tuple[int, ...] | None = None,
+) -> Float[Tensor, "*shape"]:
+    """Dropout: zeros with probability p, the other values divided by 1 - p.
+
+    Torch's own draws from its default generator, which the seed of a model does not
+    decide, and which all models share.
+
+    Arguments:
+        x: values.
+        p: probability, in [0, 1].
+        g: draws the numbers, on the device of ``x``.
+        shape: of the mask, where values of ``x`` share it; its size is 1 there.
+    """
+    numbers = torch.rand(shape or x.shape, generator=g, device=x.device)
+    return torch.where(numbers < p, 0.0, x / max(1 - p, 1e-12))
 
 
 class Streams:

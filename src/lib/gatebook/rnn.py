@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
@@ -15,7 +14,7 @@ from gatebook import fused
 from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
 from gatebook.errors import check_count, check_fraction, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
-from gatebook.random import Streams
+from gatebook.random import Streams, dropped
 from gatebook.scan import Draws, Pass, Result, Weights, draw, layer
 
 State = tuple[Tensor, Tensor]
@@ -137,7 +136,7 @@ class RNN(nn.Module):
 
     def _sizes(self) -> tuple[Any, ...]:
         """What modules that run together have in common."""
-        own = (self.input_size, self.hidden_size, self.num_layers, self.dropout)
+        own = (self.input_size, self.hidden_size, self.num_layers)
         return (type(self), *own, self.bidirectional, self.batch_first)
 
     # -- running -----------------------------------------------------------
@@ -208,6 +207,12 @@ class RNN(nn.Module):
         if not self.training:
             return None
         return draw(self.core, x, self.zoneout, self.streams)
+
+    def _drop(self, x: Float[Tensor, "T B W"]) -> Float[Tensor, "T B W"]:
+        """Dropout between two layers."""
+        if not self.training or self.dropout == 0:
+            return x
+        return dropped(x, self.dropout, self.streams["dropout", x.device])
 
     def _weights(self, suffix: str) -> Weights:
         weight_ih = getattr(self, f"weight_ih_{suffix}")
@@ -365,7 +370,7 @@ def _stack(
     last: list[list[tuple[Tensor, Tensor]]] = [[] for _ in count]
     for depth in range(one.num_layers):
         if depth > 0:
-            xs = [F.dropout(xs[k], one.dropout, modules[k].training) for k in count]
+            xs = [modules[k]._drop(xs[k]) for k in count]
         outs: list[list[Tensor]] = [[] for _ in count]
         for row in range(depth * ways, depth * ways + ways):
             passes = [
@@ -408,17 +413,13 @@ def together(modules: Sequence[RNN], inputs: Sequence[Tensor]) -> list[Tensor]:
             ``batch_first`` has it.
 
     Raises:
-        ValueError: for modules or inputs of different shapes, or with dropout
-            between layers: its draws come from one stream for all modules, so that
-            their numbers would depend on their company.
+        ValueError: for modules or inputs of different shapes.
     """
     if not fit_each_other(modules, inputs):
         raise ValueError(
             f"modules are {[repr(m) for m in modules]} and inputs "
             f"{[tuple(x.shape) for x in inputs]}; allowed: equal sizes"
         )
-    if any(m.dropout and m.num_layers > 1 for m in modules):
-        raise ValueError("dropout is above 0; allowed: 0 for modules run together")
     for module, x in zip(modules, inputs, strict=True):
         module._check_input(x)
     first = modules[0].batch_first
@@ -479,8 +480,8 @@ class LSTM(RNN):
         zoneout: probabilities (of c, of h) to keep a unit's old value.
         weight_drop: probability that an entry of the recurrent weight is 0 in a
             training pass, below 1; the others are scaled up.
-        seed: seed of the module's own random streams (noise, detaching,
-            zoneout); ``None`` draws one from torch's default generator.
+        seed: seed of the module's own random streams (noise, detaching, zoneout,
+            dropout, weight drop); ``None`` draws one from torch's default generator.
         device: where the parameters live.
         dtype: their dtype.
 

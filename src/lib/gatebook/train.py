@@ -15,7 +15,7 @@ from gatebook import interrupts
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
-from gatebook.random import Streams
+from gatebook.random import Streams, dropped
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
 
@@ -37,8 +37,7 @@ class Dropout(nn.Module):
         """Zeros with probability p, the others divided by 1 - p."""
         if not self.training or self.p == 0:
             return x
-        numbers = torch.empty_like(x).uniform_(generator=self.streams["head", x.device])
-        return torch.where(numbers < self.p, 0.0, x / max(1 - self.p, 1e-12))
+        return dropped(x, self.p, self.streams["head", x.device])
 
     def extra_repr(self) -> str:
         """Its probability; a checkpoint tells models apart by it."""
@@ -283,8 +282,8 @@ def fit_together(
     twelve cost little more than one.
 
     Raises:
-        ValueError: if several models draw dropout, which comes from one stream for
-            all of them: their numbers would depend on their company.
+        ValueError: if one of several models has torch's own dropout, which draws from
+            one stream for all of them: their numbers would depend on their company.
     """
     _check_company(jobs)
     runs = [_Training(job) for job in jobs]
@@ -311,11 +310,12 @@ def _check_company(jobs: Sequence[Job]) -> None:
     for job in jobs:
         for name, module in job.model.named_modules():
             p = module.p if isinstance(module, nn.Dropout) else 0
-            if isinstance(module, RNN | nn.RNNBase):
+            if isinstance(module, nn.RNNBase):
                 p = module.dropout if module.num_layers > 1 else 0
             if p:
                 raise ValueError(
-                    f"dropout of {name} is {p}; allowed: 0 for models trained together"
+                    f"dropout of {name} is {p}; allowed: 0 for torch's own modules in "
+                    "models trained together"
                 )
 
 

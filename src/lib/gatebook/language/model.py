@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gatebook.errors import check_count, check_fraction
 from gatebook.gates import Gate
 from gatebook.language.head import Adaptive, Head, Linear
-from gatebook.random import Streams, derive_seed
+from gatebook.random import Streams, derive_seed, dropped
 from gatebook.rnn import LSTM
 
 State = list[tuple[Tensor, Tensor]]
@@ -196,19 +196,18 @@ class LanguageModel(nn.Module):
         if not self.training or p == 0:
             return x
         # The mask of a word is looked up, which is the same as to drop its row.
-        keep = self._rand(self.vocabulary_size, 1) >= p
+        g, device = self._generator(), x.device
+        keep = torch.rand(self.vocabulary_size, 1, generator=g, device=device) >= p
         return x * keep[ids] / (1 - p)
 
     def _locked(self, x: Float[Tensor, "T B W"], p: float) -> Float[Tensor, "T B W"]:
         """Dropout with one mask for all steps of a window."""
         if not self.training or p == 0:
             return x
-        return x * (self._rand(1, *x.shape[1:]) >= p) / (1 - p)
+        return dropped(x, p, self._generator(), (1, *x.shape[1:]))
 
-    def _rand(self, *shape: int) -> Tensor:
-        device = self.embedding.weight.device
-        g = self.streams["dropout", device]
-        return torch.rand(*shape, generator=g, device=device)
+    def _generator(self) -> torch.Generator:
+        return self.streams["dropout", self.embedding.weight.device]
 
 
 def detached(state: State) -> State:
