@@ -132,6 +132,19 @@ def test_annealing_switches_detaching_off_for_the_last_share_only():
     assert seen == [0.5] * 7 + [0.0] * 3
 
 
+def test_a_model_detaches_as_before_when_the_run_is_over():
+    model, plan = build(TASK, LSTM, 4, 0, h_detach=0.5), Plan(4, anneal=0.9)
+    fit(model, TASK, plan)
+    assert model.rnn.gate.gradient == HDetach(0.5)
+
+    def stop(line):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(model, TASK, plan, report=stop)
+    assert model.rnn.gate.gradient == HDetach(0.5)
+
+
 BAD = [
     ({"steps": 0}, "steps is 0; allowed: an integer >= 1"),
     ({"steps": True}, "steps is True"),
@@ -440,7 +453,7 @@ def test_a_run_that_diverges_as_it_is_stopped_stays_diverged(tmp_path):
 
 
 def stopped(path, plan=PLAN, **options):
-    """Leaves the checkpoint of a run that was stopped after five steps."""
+    """Leaves the checkpoint of a run that was stopped after five steps; its model."""
 
     def stop(line):
         signal.raise_signal(signal.SIGINT)
@@ -448,6 +461,7 @@ def stopped(path, plan=PLAN, **options):
     model = build(TASK, LSTM, 4, 0, **options)
     with pytest.raises(KeyboardInterrupt):
         fit(model, TASK, plan, checkpoint=path, report=stop)
+    return model
 
 
 def test_another_plan_is_refused(tmp_path):
@@ -495,10 +509,11 @@ def test_another_model_of_equal_shapes_is_refused_and_left_alone(
     assert all(map(torch.equal, before.values(), other.state_dict().values()))
 
 
-def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
+@pytest.mark.parametrize("same", [False, True], ids=["new model", "same model"])
+def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path, same):
     path, plan = tmp_path / "c.safetensors", replace(PLAN, anneal=0.9)
-    stopped(path, plan, h_detach=0.5)
-    model = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    model = stopped(path, plan, h_detach=0.5)
+    model = model if same else build(TASK, LSTM, 4, 0, h_detach=0.5)
     history = fit(model, TASK, plan, checkpoint=path)
     straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
     assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)

@@ -1,8 +1,9 @@
 """One training loop for all tasks and models."""
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,8 @@ class Plan:
         clip: largest gradient norm; ``None`` leaves it as it is.
         evaluate_every: steps between evaluations.
         anneal: share of the run's end without detaching (P3's code: the last 39
-            of 600 epochs, so 0.065; its report does not mention it).
+            of 600 epochs, so 0.065; its report does not mention it). After the run
+            the model detaches as before.
     """
 
     steps: int
@@ -288,7 +290,7 @@ def fit_together(
     _check_company(jobs)
     runs = [_Training(job) for job in jobs]
     saved = time.monotonic()
-    with interrupts.held() as came:
+    with _cores_restored([job.model for job in jobs]), interrupts.held() as came:
         for run in runs:
             run.begin()
         while (going := [run for run in runs if run.goes_on()]) and not came:
@@ -443,6 +445,18 @@ def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
         for module in model.modules():
             if isinstance(module, RNN) and module.gate.gradient != Full():
                 module.set_detach(0.0)
+
+
+@contextlib.contextmanager
+def _cores_restored(models: Sequence[nn.Module]) -> Iterator[None]:
+    """Whatever happens within, detaching has its probability again afterwards."""
+    rnns = [m for model in models for m in model.modules() if isinstance(m, RNN)]
+    cores = [rnn.core for rnn in rnns]
+    try:
+        yield
+    finally:
+        for rnn, core in zip(rnns, cores, strict=True):
+            rnn.core = core
 
 
 def _device(model: nn.Module) -> torch.device:
