@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from gatebook.errors import check_choice
+from gatebook.modes import evaluating
 from gatebook.rnn import RNN
 
 Record = dict[str, dict[str, Tensor]]
@@ -63,14 +63,8 @@ def unit_means(
     Returns:
         H values in [0, 1].
     """
-    modes = {module: module.training for module in model.modules()}
-    try:
-        with record(model.eval()) as gates, torch.no_grad():
-            model(x)
-    finally:
-        # Not model.train(): that would wake the parts that the user has frozen.
-        for module, was_training in modes.items():
-            module.training = was_training
+    with record(model) as gates, evaluating(model):
+        model(x)
     check_choice("layer", layer, gates)
     check_choice("gate", gate, gates[layer])
     return gates[layer][gate].mean((0, 1)).tolist()

@@ -16,6 +16,7 @@ from gatebook import interrupts
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
+from gatebook.modes import evaluating
 from gatebook.random import Streams, dropped
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
@@ -213,19 +214,19 @@ class Until(Plan):
 
 
 def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
-    """Mean scores over the examples of ``batches``, in evaluation mode."""
-    was_training = model.training
-    model.eval()
+    """Mean scores over the examples of ``batches``, in evaluation mode.
+
+    Afterwards, and after an error, each module has the mode that it had.
+    """
     total: dict[str, float] = {}
     count = 0
-    with torch.no_grad():
+    with evaluating(model):
         for x, target in batches:
             x, target = (t.to(_device(model)) for t in (x, target))
             size = x.shape[1]
             count += size
             for name, value in task.scores(model(x), target).items():
                 total[name] = total.get(name, 0.0) + value * size
-    model.train(was_training)
     return {name: value / count for name, value in total.items()}
 
 
@@ -247,7 +248,8 @@ def fit(
     and Ctrl-C raised. A second one stops at once.
 
     Arguments:
-        model: changed in place.
+        model: changed in place; put into training mode unless it is in it, so that
+            parts which are not in training mode then stay as they are.
         task: gives the batch of each step.
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
@@ -347,7 +349,8 @@ class _Training:
         if not self.history.curves:
             scores = evaluate(self.model, self.task, self.validation)
             self.history.note(0, scores | {"train_loss": float("nan")})
-        self.model.train()
+        if not self.model.training:  # else its frozen parts stay frozen
+            self.model.train()
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""

@@ -1,7 +1,6 @@
 """AWD-LSTM with any gate (Merity et al. 2018; P1 §4.1.1), and P2's one-layer model."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -213,18 +212,6 @@ class LanguageModel(nn.Module):
 def detached(state: State) -> State:
     """The state without its past: no gradient flows from a window into the last."""
     return [(h.detach(), c.detach()) for h, c in state]
-
-
-@contextlib.contextmanager
-def evaluating(model: LanguageModel) -> Iterator[None]:
-    """Evaluation mode, and no gradients, within."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _run(

@@ -177,7 +177,8 @@ class _Training:
             history = History(**stored.pop("history"))
             self.progress = Progress(**stored, history=history)
         self.started = time.monotonic() - self.progress.history.seconds
-        self.model.train()
+        if not self.model.training:  # else its frozen parts stay frozen
+            self.model.train()
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""
