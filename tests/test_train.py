@@ -114,6 +114,27 @@ def test_a_head_of_two_layers_reads_the_last_steps():
     assert model(torch.zeros(22, 3, 10)).shape == (10, 3, 9)
 
 
+@pytest.mark.parametrize(
+    ("first", "options", "message"),
+    [
+        (True, {}, "batch_first of rnn is True; allowed: False"),
+        (False, {"steps_read": 0}, "steps_read is 0; allowed: an integer >= 1"),
+        (False, {"head_size": -1}, "head_size is -1; allowed: an integer >= 0"),
+    ],
+)
+@pytest.mark.parametrize("kind", [LSTM, nn.GRU])
+def test_a_head_that_reads_something_else_is_refused(kind, first, options, message):
+    with pytest.raises(ValueError, match=message):
+        SequenceModel(kind(2, 4, batch_first=first), 3, **{"steps_read": 1} | options)
+
+
+def test_a_sequence_shorter_than_what_is_read_is_refused():
+    model = SequenceModel(LSTM(2, 4), 3, steps_read=5)
+    assert model(torch.zeros(5, 1, 2)).shape == (5, 1, 3)
+    with pytest.raises(ValueError, match="steps_read is 5, but the sequence has 4"):
+        model(torch.zeros(4, 1, 2))
+
+
 def test_clipping_bounds_the_step():
     class Loud(Adding):
         def loss(self, prediction, target):

@@ -52,11 +52,15 @@ class SequenceModel(nn.Module):
     Arguments:
         rnn: an `LSTM`, a `GRU` or torch's own, with time first.
         output_size: K, the head's outputs.
-        steps_read: how many steps at the end the head reads.
+        steps_read: how many steps at the end the head reads, at least 1.
         head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
             has 256 for images, P3 none).
         head_dropout: probability of dropout on that layer (P2 D.2: 0.5 where there
             is zoneout); needs gatebook's own ``rnn``.
+
+    Raises:
+        ValueError: for a size or probability that is not allowed, or an ``rnn`` with
+            the batch first; in a pass, for a sequence shorter than ``steps_read``.
     """
 
     def __init__(
@@ -68,6 +72,13 @@ class SequenceModel(nn.Module):
         head_dropout: float = 0.0,
     ):
         super().__init__()
+        check_count("output_size", output_size)
+        check_count("steps_read", steps_read)
+        check_count("head_size", head_size, least=0)
+        if rnn.batch_first:
+            raise ValueError(
+                "batch_first of rnn is True; allowed: False: tasks have time first"
+            )
         if head_dropout and not (head_size and isinstance(rnn, RNN)):
             raise ValueError(
                 f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
@@ -87,6 +98,11 @@ class SequenceModel(nn.Module):
 
     def read(self, hidden: Float[Tensor, "T B H"]) -> Float[Tensor, "S B K"]:
         """Outputs of the head on the last ``steps_read`` of these."""
+        if len(hidden) < self.steps_read:
+            raise ValueError(
+                f"steps_read is {self.steps_read}, but the sequence has {len(hidden)} "
+                "steps; allowed: at most as many"
+            )
         return self.head(hidden[-self.steps_read :])
 
 
