@@ -301,6 +301,28 @@ def test_dropout_acts_between_the_layers_only(p):
     torch.testing.assert_close(rnn.eval()(x)[0], two(one(x)[0])[0])
 
 
+# -- the meta device ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_module_is_made_without_memory_and_filled_later(kind):
+    with torch.device("meta"):
+        rnn = kind(3, 4, gate="U", seed=1)
+    assert all(p.is_meta for p in rnn.parameters())
+    rnn.to_empty(device="cpu").reset_parameters()
+    assert rnn(torch.ones(5, 2, 3))[0].isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"gate": "G2", "h_detach": 0.5}])
+def test_shapes_and_gradients_are_known_without_numbers(options):
+    noisy = {"zoneout": (0.1, 0.2), "weight_drop": 0.5, "dropout": 0.5}
+    rnn = LSTM(3, 4, 2, **options, **(noisy if options else {}), device="meta")
+    out, (h, _) = rnn(torch.zeros(5, 2, 3, device="meta"))
+    out.sum().backward()
+    assert out.shape == (5, 2, 4) and h.shape == (2, 2, 4)
+    assert rnn.weight_hh_l0.grad.is_meta
+
+
 # -- weight drop -------------------------------------------------------------------
 
 

@@ -62,9 +62,12 @@ class Streams:
 
     def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
         purpose, device = key
-        name = f"{purpose}@{torch.device(device).type}"
+        kind = torch.device(device).type
+        name = f"{purpose}@{kind}"
         if name not in self._generators:
-            self._generators[name] = generator(self.seed, purpose, device=device)
+            # Meta tensors hold no numbers, and there is no generator on their device.
+            place = "cpu" if kind == "meta" else device
+            self._generators[name] = generator(self.seed, purpose, device=place)
         return self._generators[name]
 
     def state(self) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ class RNN(nn.Module):
         self._make_parameters(device, dtype)
         self.reset_parameters()
         if seed is None:
-            seed = int(torch.randint(2**62, ()))
+            seed = int(torch.randint(2**62, (), device="cpu"))
         self.streams = Streams(seed)
 
     # -- parameters --------------------------------------------------------
@@ -118,7 +118,9 @@ class RNN(nn.Module):
                 elif name.startswith("bias_hh"):
                     parameter.zero_()
                 else:
-                    parameter.copy_(initial_bias(self.core))
+                    with torch.device("cpu"):  # the default may have no numbers
+                        bias = initial_bias(self.core)
+                    parameter.copy_(bias)
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.
