@@ -120,10 +120,45 @@ def test_state_dicts_fit_both_ways():
     torch.testing.assert_close(ours(x)[0], theirs(x)[0])
 
 
-def test_a_module_without_bias_has_none():
-    assert not [
-        n for n, _ in LSTM(3, 4, bias=False, gate="O").named_parameters() if "bias" in n
-    ]
+@pytest.mark.parametrize("gate", ["O", "LSTM0", "G2", "sharpened"])
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_module_without_bias_has_none(kind, gate):
+    bare, whole = kind(3, 4, bias=False, gate=gate), kind(3, 4, gate=gate)
+    assert not [n for n, _ in bare.named_parameters() if "bias" in n]
+    whole.load_state_dict(whole.state_dict() | bare.state_dict())
+    x = torch.randn(5, 2, 3)
+    torch.testing.assert_close(bare.eval()(x)[0], whole.eval()(x)[0])
+
+
+@pytest.mark.parametrize("gate", ["LSTM", "C", "U", "UR"])
+def test_a_bias_that_starts_elsewhere_cannot_be_left_out(gate):
+    with pytest.raises(ValueError, match="starts with a bias other than 0"):
+        LSTM(3, 4, bias=False, gate=gate)
+
+
+@pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
+def test_frozen_weights_stay_frozen_both_ways(kind, torch_kind):
+    theirs = torch_kind(3, 5)
+    theirs.weight_hh_l0.requires_grad_(False)
+    frozen = [p.requires_grad for p in theirs.parameters()]
+    ours = kind.from_torch(theirs)
+    assert [p.requires_grad for p in ours.parameters()] == frozen
+    assert [p.requires_grad for p in ours.to_torch().parameters()] == frozen
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_weights_are_listed_as_torch_lists_them(bias):
+    theirs = nn.LSTM(3, 5, 2, bias, bidirectional=True)
+    ours = LSTM.from_torch(theirs)
+    ours.flatten_parameters()
+    for a, b in zip(ours.all_weights, theirs.all_weights, strict=True):
+        assert all(map(torch.equal, a, b)) and len(a) == len(b)
+
+
+def test_dropout_of_a_single_layer_is_told_to_do_nothing():
+    with pytest.warns(UserWarning, match="dropout is 0.5 and num_layers is 1"):
+        LSTM(3, 4, dropout=0.5)
+    GRU(3, 4, num_layers=2, dropout=0.5, proj_size=0)
 
 
 def test_equal_parameters_on_both_sides():

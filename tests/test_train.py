@@ -527,6 +527,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:dropout is 0.5 and num_layers is 1")
 @pytest.mark.parametrize(("options", "words"), OTHERS)
 def test_another_model_of_equal_shapes_is_refused_and_left_alone(
     tmp_path, options, words

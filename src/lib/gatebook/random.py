@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gatebook.errors import check_integer
+
 
 def derive_seed(*parts: object) -> int:
     """A 63-bit seed that depends on all ``parts``, stable between machines."""
@@ -50,6 +52,9 @@ class Streams:
     Arguments:
         seed: any integer; equal seeds give equal draws.
 
+    Raises:
+        TypeError: for a seed that is no integer.
+
     Example:
         >>> streams = Streams(0)
         >>> torch.rand(2, generator=streams["noise", "cpu"]).shape
@@ -57,6 +62,7 @@ class Streams:
     """
 
     def __init__(self, seed: int):
+        check_integer("seed", seed)
         self.seed = seed
         self._generators: dict[str, torch.Generator] = {}
 

@@ -1,6 +1,7 @@
 """Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,12 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from gatebook import fused
 from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
-from gatebook.errors import check_count, check_fraction, check_probability
+from gatebook.errors import (
+    check_count,
+    check_flag,
+    check_fraction,
+    check_probability,
+)
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams, dropped
 from gatebook.scan import Draws, Pass, Result, Weights, draw, layer
@@ -46,6 +52,7 @@ class RNN(nn.Module):
         zoneout: tuple[float, float] = (0.0, 0.0),
         weight_drop: float = 0.0,
         seed: int | None = None,
+        proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -53,14 +60,13 @@ class RNN(nn.Module):
         sizes = {"input_size": input_size, "hidden_size": hidden_size}
         for name, value in (sizes | {"num_layers": num_layers}).items():
             check_count(name, value)
-        check_probability("dropout", dropout)
+        flags = {"bias": bias, "batch_first": batch_first}
+        for name, value in (flags | {"bidirectional": bidirectional}).items():
+            check_flag(name, value)
+        _check_dropout(dropout, num_layers)
         _check_zoneout(zoneout)
+        _check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
-        if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
-            raise ValueError(
-                f"bias is False, but gate {gate!r} is defined by its bias; "
-                "allowed: bias=True, or gate 'LSTM0' or 'O'"
-            )
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
@@ -68,6 +74,8 @@ class RNN(nn.Module):
         self.core = self.core_type(
             with_detach(resolve(gate), h_detach, c_detach), hidden_size
         )
+        if not bias:
+            _check_bias_is_zero(self.core, gate)
         self.recorder: dict[str, dict[str, Tensor]] | None = None
         self._make_parameters(device, dtype)
         self.reset_parameters()
@@ -136,6 +144,15 @@ class RNN(nn.Module):
             self.core, replace(self.gate, gradient=replace(rule, p=p))
         )
 
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters, a list for each layer and direction, in torch's order."""
+        names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
+        return [[getattr(self, f"{n}_{s}") for n in names] for s in self.suffixes()]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: torch's modules lay their weights out for cuDNN, these do not."""
+
     def _sizes(self) -> tuple[Any, ...]:
         """What modules that run together have in common."""
         own = (self.input_size, self.hidden_size, self.num_layers)
@@ -150,15 +167,20 @@ class RNN(nn.Module):
         if isinstance(input, PackedSequence):
             return self._run_packed(input, h, c)
         if input.dim() == 2:
-            h, c = (s if s is None else s.unsqueeze(1) for s in (h, c))
-            column = input.unsqueeze(0 if self.batch_first else 1)
-            out, h, c = self._run(column, h, c)
-            assert isinstance(out, Tensor)
-            return out.squeeze(0 if self.batch_first else 1), h.squeeze(1), c.squeeze(1)
+            return self._run_alone(input, h, c)
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         out, h, c = self._layers(x, self._state(h, x, "h_0"), self._state(c, x, "c_0"))
         return (out.transpose(0, 1) if self.batch_first else out), h, c
+
+    def _run_alone(
+        self, x: Float[Tensor, "T I"], h: Tensor | None, c: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A sequence without a batch: a batch of one."""
+        self._check_input(x, axes=2)
+        h, c = self._state(h, x, "h_0"), self._state(c, x, "c_0")
+        out, h, c = self._layers(x[:, None], h[:, None], c[:, None])
+        return out.squeeze(1), h.squeeze(1), c.squeeze(1)
 
     def _run_packed(
         self, packed: PackedSequence, h: Tensor | None, c: Tensor | None
@@ -234,14 +256,15 @@ class RNN(nn.Module):
 
     # -- checks ------------------------------------------------------------
 
-    def _check_input(self, x: Tensor) -> None:
-        order = "(B, T, input_size)" if self.batch_first else "(T, B, input_size)"
-        if x.dim() != 3 or x.shape[-1] != self.input_size:
+    def _check_input(self, x: Tensor, axes: int = 3) -> None:
+        first = self.batch_first and axes == 3
+        order = "T" if axes == 2 else "B, T" if first else "T, B"
+        if x.dim() != axes or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"input has shape {tuple(x.shape)}; allowed: {order} with "
-                f"input_size {self.input_size}"
+                f"input has shape {tuple(x.shape)}; allowed: ({order}, input_size) "
+                f"with input_size {self.input_size}"
             )
-        if x.shape[1 if self.batch_first else 0] == 0:
+        if x.shape[1 if first else 0] == 0:
             raise ValueError(
                 f"input has shape {tuple(x.shape)}; allowed: at least one step"
             )
@@ -261,14 +284,17 @@ class RNN(nn.Module):
             )
 
     def _state(self, state: Tensor | None, x: Tensor, name: str) -> Tensor:
-        """The initial state, zeros by default; shape (layers · directions, B, H)."""
-        shape = (len(self.suffixes()), x.shape[1], self.hidden_size)
+        """The initial state, zeros by default; shape (layers · directions, B, H).
+
+        Of a sequence without a batch, (T, I), it has no axis B either.
+        """
+        shape = (len(self.suffixes()), *x.shape[1:-1], self.hidden_size)
         if state is None:
             return x.new_zeros(shape)
         if tuple(state.shape) != shape:
             raise ValueError(
                 f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
-                "(layers * directions, batch, hidden_size)"
+                f"(layers * directions{', batch' * (x.dim() - 2)}, hidden_size)"
             )
         self._check_place(state, name)
         return state
@@ -278,6 +304,8 @@ class RNN(nn.Module):
     @classmethod
     def from_torch(cls, module: nn.RNNBase) -> "RNN":
         """The same network as this library's module, weights copied.
+
+        Frozen weights stay frozen.
 
         Raises:
             TypeError: if ``module`` is not torch's counterpart.
@@ -292,13 +320,14 @@ class RNN(nn.Module):
             raise ValueError(f"proj_size is {module.proj_size}; allowed: 0")
         ours = cls(**_torch_arguments(module), gate="LSTM0")
         ours.load_state_dict(module.state_dict())
+        _freeze_as(ours, module)
         return ours.train(module.training)
 
     def to_torch(self) -> nn.RNNBase:
         """Torch's own module with the same weights, for a standard gate.
 
         Noise and h-detach act in training only and are left behind. Zoneout is
-        not: its mean acts in evaluation too.
+        not: its mean acts in evaluation too. Frozen weights stay frozen.
 
         Raises:
             ValueError: if the gate computes what torch's module cannot, or with
@@ -316,6 +345,7 @@ class RNN(nn.Module):
             )
         theirs = self.torch_type(**_torch_arguments(self))
         theirs.load_state_dict(self.state_dict())
+        _freeze_as(theirs, self)
         return theirs.train(self.training)
 
     def _evaluates_as_torch(self) -> bool:
@@ -439,6 +469,39 @@ def _torch_arguments(module: nn.Module) -> dict[str, Any]:
     return common | {"device": weight.device, "dtype": weight.dtype}
 
 
+def _freeze_as(target: nn.Module, source: nn.Module) -> None:
+    """Let those parameters have a gradient that have one in ``source``."""
+    for name, parameter in source.named_parameters():
+        target.get_parameter(name).requires_grad_(parameter.requires_grad)
+
+
+def _check_dropout(dropout: Any, num_layers: int) -> None:
+    check_probability("dropout", dropout)
+    if dropout and num_layers == 1:
+        warnings.warn(
+            f"dropout is {dropout} and num_layers is 1: dropout acts between layers, "
+            "so that it does nothing here",
+            stacklevel=3,
+        )
+
+
+def _check_projection(proj_size: Any) -> None:
+    if proj_size != 0:
+        raise ValueError(
+            f"proj_size is {proj_size!r}; allowed: 0, since the papers' cells do not "
+            "project their state"
+        )
+
+
+def _check_bias_is_zero(core: Core, gate: str | Gate) -> None:
+    """Raise if without its bias the gate would start as another one."""
+    if initial_bias(core).any():
+        raise ValueError(
+            f"bias is False, but gate {gate!r} starts with a bias other than 0; "
+            "allowed: bias=True, or a gate without one, such as 'LSTM0', 'G2' or 'O'"
+        )
+
+
 def _check_zoneout(zoneout: Any) -> None:
     """Raise unless ``zoneout`` is a pair of probabilities, of c and of h."""
     if not isinstance(zoneout, tuple) or len(zoneout) != 2:
@@ -465,6 +528,16 @@ def _flip(x: Float[Tensor, "T B I"], lengths: Tensor | None) -> Float[Tensor, "T
     return x.gather(0, source[..., None].expand_as(x))
 
 
+def _pair(hx: Any) -> State:
+    """The states h_0 and c_0; torch takes them as a list, too."""
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        raise TypeError(
+            f"hx is a {type(hx).__name__}; allowed: a pair of tensors (h_0, c_0), or "
+            "None"
+        )
+    return hx[0], hx[1]
+
+
 class LSTM(RNN):
     """A long short-term memory with any gate of the grid, called as `torch.nn.LSTM`.
 
@@ -472,7 +545,8 @@ class LSTM(RNN):
         input_size: features of the input.
         hidden_size: H, units of each layer.
         num_layers: stacked layers.
-        bias: two bias vectors a layer, as torch has them.
+        bias: two bias vectors a layer, as torch has them; ``False`` needs a gate
+            whose bias starts at 0.
         batch_first: input and output as (B, T, features).
         dropout: probability of dropout between layers, in training.
         bidirectional: a second direction in each layer, concatenated.
@@ -484,6 +558,7 @@ class LSTM(RNN):
             training pass, below 1; the others are scaled up.
         seed: seed of the module's own random streams (noise, detaching, zoneout,
             dropout, weight drop); ``None`` draws one from torch's default generator.
+        proj_size: 0, as there are no projections; here for torch's callers.
         device: where the parameters live.
         dtype: their dtype.
 
@@ -513,7 +588,7 @@ class LSTM(RNN):
             the outputs (T, B, directions · H) in the input's form, and the last
             (h_n, c_n), each (layers · directions, B, H).
         """
-        h, c = hx if hx is not None else (None, None)
+        h, c = (None, None) if hx is None else _pair(hx)
         out, h, c = self._run(input, h, c)
         return out, (h, c)
 
@@ -543,5 +618,9 @@ class GRU(RNN):
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Run over a sequence; shapes as in `LSTM.forward`, with one state."""
+        if not isinstance(hx, Tensor | None):
+            raise TypeError(
+                f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None"
+            )
         out, h, _ = self._run(input, hx, hx)
         return out, h
