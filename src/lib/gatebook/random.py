@@ -5,11 +5,13 @@ detach draws: the authors' code draws both from one stream, so that changing `p`
 changes the batches too. Here each purpose has a generator of its own.
 """
 
+import contextlib
 import hashlib
+from collections.abc import Callable, Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatebook.errors import check_integer
 
@@ -86,3 +88,59 @@ class Streams:
         for name, value in state.items():
             purpose, device = name.split("@")
             self[purpose, device].set_state(value)
+
+
+def streams_of(model: nn.Module) -> dict[str, Streams]:
+    """The streams of a model and of its parts, by the part's name."""
+    parts = {n: getattr(m, "streams", None) for n, m in model.named_modules()}
+    return {name: s for name, s in parts.items() if isinstance(s, Streams)}
+
+
+Context = contextlib.AbstractContextManager[None]
+
+
+def same_draws(model: nn.Module) -> Callable[[], tuple[Context, Context]]:
+    """For ``context_fn`` of `torch.utils.checkpoint.checkpoint`: draw the same again.
+
+    That function runs a pass anew before its gradient, to save memory, and puts
+    torch's own generators back for it. The streams of a model it does not know: noise,
+    detaching, dropout, zoneout and weight drop would differ between the two passes,
+    and the gradient would be wrong.
+
+    Arguments:
+        model: all whose streams the pass draws from.
+
+    Example:
+        >>> from gatebook import LSTM
+        >>> from torch.utils.checkpoint import checkpoint
+        >>> rnn, x = LSTM(2, 3, gate="G2"), torch.zeros(4, 1, 2, requires_grad=True)
+        >>> options = {"use_reentrant": False, "context_fn": same_draws(rnn)}
+        >>> output, _ = checkpoint(rnn, x, **options)
+    """
+
+    def contexts() -> tuple[Context, Context]:
+        before: dict[str, dict[str, Tensor]] = {}
+        return _noted(model, before), _from(model, before)
+
+    return contexts
+
+
+@contextlib.contextmanager
+def _noted(model: nn.Module, before: dict[str, dict[str, Tensor]]) -> Iterator[None]:
+    """Note where the streams are as the pass begins."""
+    before |= {name: s.state() for name, s in streams_of(model).items()}
+    yield
+
+
+@contextlib.contextmanager
+def _from(model: nn.Module, before: dict[str, dict[str, Tensor]]) -> Iterator[None]:
+    """The streams start where they were noted, and go on afterwards as if unused."""
+    streams = streams_of(model)
+    now = {name: s.state() for name, s in streams.items()}
+    try:
+        for name, s in streams.items():
+            s.load_state(before[name])
+        yield
+    finally:
+        for name, s in streams.items():
+            s.load_state(now[name])
