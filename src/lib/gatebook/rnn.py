@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ class RNN(nn.Module):
         )
         if not bias:
             _check_bias_is_zero(self.core, gate)
-        self.recorder: dict[str, dict[str, Tensor]] | None = None
+        self.recorder: dict[str, dict[str, Any]] | None = None  # see record.Record
         self._make_parameters(device, dtype)
         self.reset_parameters()
         if seed is None:
@@ -190,11 +191,12 @@ class RNN(nn.Module):
         self._check_input(x)
         h, c = self._state(h, x, "h_0"), self._state(c, x, "c_0")
         out, h, c = self._layers(x, h, c, lengths)
-        if packed.sorted_indices is None:
-            again = pack_padded_sequence(out, lengths)
-        else:
-            again = pack_padded_sequence(out, lengths, enforce_sorted=False)
-        return again, h, c
+        in_order = packed.sorted_indices is None
+        pack = partial(pack_padded_sequence, lengths=lengths, enforce_sorted=in_order)
+        for gates in (self.recorder or {}).values():
+            for name, value in gates.items():
+                gates[name] = pack(value)
+        return pack(out), h, c
 
     def _layers(
         self,
