@@ -31,7 +31,8 @@ class RNN(nn.Module):
     """What `LSTM` and `GRU` share: layers, directions, lengths, state.
 
     Parameters have `torch.nn.LSTM`'s names and, for the standard gate, its shapes
-    and row order, so that a ``state_dict`` fits both.
+    and row order, so that a ``state_dict`` fits both. Another gate may have the same
+    shapes with other blocks in their rows, and refuses it.
     """
 
     core_type: type[Core]
@@ -83,6 +84,8 @@ class RNN(nn.Module):
         if seed is None:
             seed = int(torch.randint(2**62, (), device="cpu"))
         self.streams = Streams(seed)
+        self.register_state_dict_post_hook(_note_rows)
+        self.register_load_state_dict_pre_hook(_check_rows)
 
     # -- parameters --------------------------------------------------------
 
@@ -469,6 +472,29 @@ def _torch_arguments(module: nn.Module) -> dict[str, Any]:
     weight = module.weight_ih_l0
     common = {name: getattr(module, name) for name in names.split()}
     return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def _note_rows(module: RNN, state: dict, prefix: str, metadata: dict) -> None:
+    """Say in a ``state_dict``'s metadata whose rows the weights have."""
+    metadata["rows"] = list(module.core.blocks())
+
+
+def _check_rows(
+    module: RNN, state: dict, prefix: str, metadata: dict, *rest: Any
+) -> None:
+    """Refuse weights whose rows are another gate's: equal shapes do not tell.
+
+    A ``state_dict`` of torch's module says nothing of rows, and has torch's. One that
+    came through a plain dictionary or a file may have no metadata, and is believed.
+    """
+    own = list(module.core.blocks())
+    standard = list(module.core_type(Gate(), module.hidden_size).blocks())
+    rows = metadata.get("rows", standard) if metadata else own
+    if rows != own:
+        raise ValueError(
+            f"rows of the weights are {', '.join(rows)}; allowed: {', '.join(own)}, "
+            "the gate's"
+        )
 
 
 def _freeze_as(target: nn.Module, source: nn.Module) -> None:
