@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
@@ -517,6 +517,16 @@ def test_another_task_is_refused(tmp_path, other, words):
     stopped(path)
     with pytest.raises(ValueError, match=words):
         fit(build(other, LSTM, 4, 0), other, PLAN, checkpoint=path)
+
+
+def test_a_field_that_is_not_compared_makes_no_other_task(tmp_path):
+    @dataclass(frozen=True)
+    class Told(Adding):
+        tell: object = field(default=print, compare=False)
+
+    path, task, model = tmp_path / "c.safetensors", Told(8), build(TASK, LSTM, 4, 0)
+    fit(model, task, Plan(2), checkpoint=path, checkpoint_seconds=0)
+    assert fit(model, Told(8, tell=max), Plan(2), checkpoint=path).step == 2
 
 
 OTHERS = [

@@ -259,9 +259,10 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had; a file of another model, task or plan is refused. Ctrl-C
-    waits for the end of the step, where the state is whole; then the state is stored
-    and Ctrl-C raised. A second one stops at once.
+    that it would have had; a file of another model, task or plan is refused. (A task
+    is known by the fields of its dataclass and by what it describes.) Ctrl-C waits for
+    the end of the step, where the state is whole; then the state is stored and Ctrl-C
+    raised. A second one stops at once.
 
     Arguments:
         model: changed in place; put into training mode unless it is in it, so that
@@ -407,10 +408,13 @@ class _Training:
 
 
 def _words_of(task: Task) -> dict[str, str]:
-    """What tells a task from another: its kind, its data and its fields, in words."""
+    """What tells a task from another: its kind, its data and its fields, in words.
+
+    A field with ``compare=False`` does not make it another task.
+    """
     own = {"kind": type(task).__name__} | task.describe()
     if is_dataclass(task):
-        own |= {f.name: getattr(task, f.name) for f in fields(task)}
+        own |= {f.name: getattr(task, f.name) for f in fields(task) if f.compare}
     return {f"task.{name}": repr(value) for name, value in own.items()}
 
 
