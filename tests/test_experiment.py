@@ -8,7 +8,7 @@ from gatebook import LSTM, experiment
 from gatebook.experiment import Point, image_scores, train_all
 from gatebook.gates import resolve
 from gatebook.results import Store
-from gatebook.tasks import Copy, Pixels
+from gatebook.tasks import Adding, Copy, Pixels
 from gatebook.train import History, Plan, build, fit
 
 
@@ -52,6 +52,19 @@ def test_what_is_stored_is_not_trained_again(store, monkeypatch):
 def test_points_that_differ_have_files_of_their_own(store, other):
     train_all(store, [point(), point(**other)])
     assert len(store.load()) == 2
+
+
+SIZES = [{}, {"batch_size": 5}, {"validation_size": 9}, {"seed": 7}]
+
+
+@pytest.mark.parametrize("kind", [Adding, Copy])
+def test_a_point_whose_task_differs_has_a_file_of_its_own(store, kind):
+    task = {"length": 4, "batch_size": 4, "seed": 0, "validation_size": 8}
+    points = [Point("UR", 0, kind(**task | one), Plan(3), 6) for one in SIZES]
+    files = {store.file("UR", 0, point.parameters()) for point in points}
+    assert len(files) == len(SIZES)
+    assert points[3].parameters()["task_seed"] == 7
+    assert "task_seed" not in points[0].parameters()
 
 
 def test_looks_are_taken_before_and_after(store):

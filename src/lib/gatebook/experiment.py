@@ -61,7 +61,12 @@ class Point:
         """All that decides the run's numbers; a stored run is found by it."""
         options = {k: plain(v) for k, v in self.options.items()}
         model = {"core": self.core, "hidden_size": self.hidden_size}
-        return {**self.task.describe(), **model, **options, **asdict(self.plan)}
+        return {**self._data(), **model, **options, **asdict(self.plan)}
+
+    def _data(self) -> dict[str, Any]:
+        """The task's fields; its seed only where it is not the run's own."""
+        other = self.task.seed != self.seed
+        return self.task.describe() | ({"task_seed": self.task.seed} if other else {})
 
     def build(self, device: str = "cpu") -> SequenceModel:
         """The model, untrained."""
