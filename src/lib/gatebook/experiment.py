@@ -148,8 +148,8 @@ def _check_looks(
         missing = looks.keys() - read(file).keys() if file.exists() else ()
         if missing:
             raise ValueError(
-                f"looks has {', '.join(sorted(missing))}, which the stored run {file} lacks; "
-                "delete it to have it made again"
+                f"looks has {', '.join(sorted(missing))}, which the stored run {file} "
+                "lacks; delete it to have it made again"
             )
 
 
