@@ -135,6 +135,7 @@ def test_the_runner_says_where_results_go(monkeypatch, tmp_path):
 
 def test_the_median_counts_diverged_runs():
     runs = [done(0.1), done(0.3), done(0.9), done(None, "diverged")]
+    runs = [run | {"seed": seed} for seed, run in enumerate(runs)]
     assert median_of(runs, "loss") == {
         "median": pytest.approx(0.3),
         "low": pytest.approx(0.1),
@@ -143,7 +144,8 @@ def test_the_median_counts_diverged_runs():
         "diverged": 1,
     }
     assert median_of([], "loss")["median"] is None
-    assert median_of([done(None, "diverged")], "loss")["median"] is None
+    assert median_of(runs[3:], "loss")["median"] is None
+    assert median_of(runs + runs, "loss")["seeds"] == 4
     with pytest.raises(ValueError, match="mean 'loss'"):
         median_of(runs, "los")
 

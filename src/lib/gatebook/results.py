@@ -268,7 +268,7 @@ def _parsed(text: str | bytes, file: Path) -> Run:
 
 
 def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
-    """Median, lowest, highest of a metric, seeds, and how many diverged.
+    """Median, lowest, highest of a metric, how many seeds, how many runs diverged.
 
     A diverged run has no figure and is counted, not dropped in silence.
     """
@@ -283,7 +283,7 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
         "median": values.quantile(0.5).item() if len(values) else None,
         "low": values.min().item() if len(values) else None,
         "high": values.max().item() if len(values) else None,
-        "seeds": len(runs),
+        "seeds": len({run["seed"] for run in runs}),
         "diverged": len(runs) - len(done),
     }
 
