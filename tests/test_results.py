@@ -150,6 +150,15 @@ def test_the_median_counts_diverged_runs():
         median_of(runs, "los")
 
 
+@pytest.mark.parametrize("metrics", [{"loss": None}, {"accuracy": 1.0}])
+def test_a_finished_run_without_a_number_is_named(store, metrics):
+    store.run("UR", 0, {}, lambda checkpoint: done())
+    store.run("UR", 1, {}, lambda checkpoint: done() | {"metrics": metrics})
+    message = "'loss' of the finished run memory/copy laptop UR seed 1 is None; allowed"
+    with pytest.raises(ValueError, match=message):
+        median_of(store.load(), "loss")
+
+
 def write(folder, seed):
     Store("p", "laptop", folder).run("UR", seed % 3, {}, lambda checkpoint: done())
 

@@ -271,13 +271,17 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
     """Median, lowest, highest of a metric, how many seeds, how many runs diverged.
 
     A diverged run has no figure and is counted, not dropped in silence.
+
+    Raises:
+        ValueError: for a metric that no run has, or that a finished run has no number
+            of; of an infinite one JSON holds none.
     """
     if not runs:
         return {"median": None, "low": None, "high": None, "seeds": 0, "diverged": 0}
     known = {name for run in runs for name in run["metrics"]}
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
-    done = [run["metrics"][metric] for run in runs if run["status"] == "finished"]
+    done = [_number(run, metric) for run in runs if run["status"] == "finished"]
     values = torch.tensor(sorted(done), dtype=torch.float64)
     return {
         "median": values.quantile(0.5).item() if len(values) else None,
@@ -286,6 +290,17 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
         "seeds": len({run["seed"] for run in runs}),
         "diverged": len(runs) - len(done),
     }
+
+
+def _number(run: Run, metric: str) -> float:
+    value = run["metrics"].get(metric)
+    if not isinstance(value, int | float):
+        place = f"{run['page']} {run.get('profile', '–')} {run['name']}"
+        raise ValueError(
+            f"metric {metric!r} of the finished run {place} seed {run['seed']} is "
+            f"{value!r}; allowed: a finite number"
+        )
+    return value
 
 
 def first_below(curves: dict[str, list[Any]], score: str, level: float) -> float:
