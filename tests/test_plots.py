@@ -230,6 +230,12 @@ def test_table_is_escaped_captioned_and_scrolls():
     assert "overflow-x: auto" in made and ">gate</th>" in made
 
 
+def test_a_table_with_sentences_names_each_cell_for_narrow_screens():
+    made = plots.table([{"claim & quote": "U learns sooner than the rest. " * 3}]).data
+    assert "gatebook-prose" in made and 'data-head="claim &amp; quote"' in made
+    assert "gatebook-prose" not in plots.table([{"gate": "U"}]).data
+
+
 def test_a_run_that_diverged_has_no_histogram_after_training():
     run = {"name": "UR", "histograms": {"before": [0.2, 0.4], "after": None}}
     figure = plots.gate_histograms([run], ["UR"])

@@ -50,6 +50,19 @@ def test_without_a_compiler_the_loop_runs_and_says_so_once(fresh, monkeypatch):
         torch.testing.assert_close(y, rnn(x)[0])
 
 
+def test_without_a_place_to_compile_the_loop_runs_too(fresh, monkeypatch):
+    monkeypatch.setenv("GATEBOOK_CACHE", "/proc/nowhere")
+    with pytest.warns(UserWarning, match=r"loop runs.*nowhere.*cannot be made or"):
+        assert LSTM(2, 3, gate="UR")(torch.randn(4, 1, 2))[0].isfinite().all()
+
+
+def test_a_compiled_file_that_is_cut_short_is_told(fresh, monkeypatch):
+    fresh.mkdir()
+    monkeypatch.setattr(build, "_compile", lambda text, file: file.touch())
+    with pytest.warns(UserWarning, match="loop runs.*or loaded.*too short"):
+        assert LSTM(2, 3, gate="UR")(torch.randn(4, 1, 2))[0].isfinite().all()
+
+
 def test_pips_compiler_is_as_good(fresh, monkeypatch):
     monkeypatch.setattr(build.shutil, "which", lambda name: None)
     monkeypatch.delenv("CC", raising=False)

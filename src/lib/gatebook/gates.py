@@ -322,13 +322,15 @@ class Gumbel:
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
     ) -> Tensor:
         """B·(log(U + eps) - log(1 + eps - U)), of the dtype and device of ``like``."""
-        noise = torch.empty(shape, device=like.device, dtype=like.dtype)
+        # In half precision eps would be lost beside 1, and the logarithm infinite.
+        wide = torch.promote_types(like.dtype, torch.float32)
+        noise = torch.empty(shape, device=like.device, dtype=wide)
         # On a CPU a part stays in the cache while all operations pass over it.
         size = _PART if like.device.type == "cpu" else max(noise.numel(), 1)
         for u in noise.view(-1).split(size):
             u.uniform_(generator=generator)
             self._transform(u)
-        return noise
+        return noise.to(like.dtype)
 
     def _transform(self, u: Tensor) -> None:
         """In place: uniform numbers become masked logistic ones."""

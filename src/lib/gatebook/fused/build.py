@@ -120,9 +120,12 @@ def _kernel(
 
 def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
     file = cache_folder() / f"{_key(core, options, dtype)}.so"
-    if not file.exists():
-        _compile(source(core, trace(core, options), options, dtype), file)
-    code = ctypes.CDLL(str(file))
+    try:
+        if not file.exists():
+            _compile(source(core, trace(core, options), options, dtype), file)
+        code = ctypes.CDLL(str(file))
+    except OSError as error:
+        raise NoCompiler(f"{file} cannot be made or loaded: {error}") from error
     for name in ("panels_size", "scratch_size"):
         getattr(code, name).restype = ctypes.c_size_t
     table = (ctypes.c_int * 3 * ctypes.c_int.in_dll(code, "run_count").value).in_dll(

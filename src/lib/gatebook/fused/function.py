@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gatebook.cells import Core
 from gatebook.fused import threads
 from gatebook.fused.build import Kernel, NoCompiler, kernel
+from gatebook.fused.once import once_only
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach
 from gatebook.scan import Draws, Pass, Result, Weights
@@ -287,7 +287,7 @@ class _Scan(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
+    @once_only
     def backward(ctx, dout, dh, dc):
         x, w_ih, w_hh, b_ih, b_hh, h0, c0, hs = ctx.saved_tensors
         work, ctx.work = ctx.work, None
@@ -412,7 +412,9 @@ class _Work:
         """Turn P into its gradient; returns the gradients of the first states."""
         self.hs, self.h0, self.c0 = hs, h0, c0
         panels = self._panels(w_hh, back=True)
-        dh, dc = dh.clone(), dc.clone()
+        # Read and written by rows, whatever view the gradients are.
+        rows = torch.contiguous_format
+        dh, dc = (d.clone(memory_format=rows) for d in (dh, dc))
         through = buffers.take((self.batch, self.units), self.dtype)
         dout = dout.contiguous()
         given = self._pass(back=panels, dout=dout, dh=dh, dc=dc, through=through)

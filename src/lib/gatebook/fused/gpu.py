@@ -24,12 +24,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from gatebook.cells import Core, noise_blocks, with_gate
 from gatebook.files import write_atomic
 from gatebook.fused.build import HERE, NoCompiler, cache_folder, like
 from gatebook.fused.function import options_of
+from gatebook.fused.once import once_only
 from gatebook.fused.trace import Options, Program, Step, Unprintable, downsize, trace
 from gatebook.gates import CDetach, Full
 from gatebook.scan import Draws, Pass, Result, Weights
@@ -542,7 +542,7 @@ class _Scan(torch.autograd.Function):
         return results
 
     @staticmethod
-    @once_differentiable
+    @once_only
     def backward(ctx, dout, dh, dc):
         lease, ctx.lease = ctx.lease, None
         shape, tensors = ctx.shape, ctx.saved_tensors

@@ -103,7 +103,8 @@ def cached_perplexity(
     """The perplexity of a text with a cache, all N tokens of it.
 
     The defaults are AWD-LSTM's for Penn Treebank. Only a window of outputs is held at
-    a time. With ``weight=0`` the figure is that of `gatebook.language.perplexity`.
+    a time. State and cache run through the whole text, over articles too. With
+    ``weight=0`` the figure is that of `gatebook.language.perplexity`.
 
     Arguments:
         model: is put into evaluation mode meanwhile.
