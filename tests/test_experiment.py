@@ -8,7 +8,7 @@ from gatebook import LSTM, experiment
 from gatebook.experiment import Point, image_scores, train_all
 from gatebook.gates import resolve
 from gatebook.results import Store
-from gatebook.tasks import Copy, Pixels
+from gatebook.tasks import Adding, Copy, Pixels
 from gatebook.train import History, Plan, build, fit
 
 
@@ -54,6 +54,19 @@ def test_points_that_differ_have_files_of_their_own(store, other):
     assert len(store.load()) == 2
 
 
+SIZES = [{}, {"batch_size": 5}, {"validation_size": 9}, {"seed": 7}]
+
+
+@pytest.mark.parametrize("kind", [Adding, Copy])
+def test_a_point_whose_task_differs_has_a_file_of_its_own(store, kind):
+    task = {"length": 4, "batch_size": 4, "seed": 0, "validation_size": 8}
+    points = [Point("UR", 0, kind(**task | one), Plan(3), 6) for one in SIZES]
+    files = {store.file("UR", 0, point.parameters()) for point in points}
+    assert len(files) == len(SIZES)
+    assert points[3].parameters()["task_seed"] == 7
+    assert "task_seed" not in points[0].parameters()
+
+
 def test_looks_are_taken_before_and_after(store):
     def weight(model, task):
         return model.head[0].weight[0, 0].item()
@@ -62,6 +75,16 @@ def test_looks_are_taken_before_and_after(store):
     untrained = build(point().task, LSTM, 6, 0, gate="UR")
     assert run["weight"]["before"] == weight(untrained, None)
     assert run["weight"]["after"] != run["weight"]["before"]
+
+
+def test_a_stored_run_without_a_look_is_named_before_any_training(store, monkeypatch):
+    one = lambda model, task: 1  # noqa: E731
+    train_all(store, [point(1)], looks={"one": one})
+    monkeypatch.setattr("gatebook.experiment.fit_together", None)
+    assert train_all(store, [point(1)])[0]["one"]["after"] == 1
+    looks = {"one": one, "two": one}
+    with pytest.raises(ValueError, match="two, .* run .*UR-seed1-.*json lacks; delete"):
+        train_all(store, [point(0), point(1)], looks=looks)
 
 
 def test_a_diverged_run_is_stored_without_a_look_at_its_end(store):
@@ -129,12 +152,11 @@ def test_side_by_side_gives_the_runs_of_each_alone(tmp_path, monkeypatch):
     points = [point(0), point(1), point(0, "LSTM")]
     alone = train_all(Store("memory/copy", folder=tmp_path / "a"), points)
     store = Store("memory/copy", folder=tmp_path / "b")
-    train_all(store, points[1:2])  # one of them is there already
-    monkeypatch.setattr(experiment, "_groups", lambda points, device: [[0, 1, 2]])
     looks = {"size": lambda model, task: model.rnn.hidden_size}
+    train_all(store, points[1:2], looks=looks)  # one of them is there already
+    monkeypatch.setattr(experiment, "_groups", lambda points, device: [[0, 1, 2]])
     found = train_all(store, points, looks=looks)
     for a, b in zip(alone, found, strict=True):
         assert a["curves"] == b["curves"] and a["metrics"] == b["metrics"]
-    assert found[0]["size"] == {"before": 6, "after": 6}
-    assert "size" not in found[1]
+    assert [run["size"] for run in found] == [{"before": 6, "after": 6}] * 3
     assert not list(tmp_path.rglob("*.safetensors")) + list(tmp_path.rglob("*.lock"))

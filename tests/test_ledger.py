@@ -7,12 +7,12 @@ import yaml
 from gatebook.ledger import Claim, entries, rows, verdict
 
 
-def run(name, loss, status="finished", **parameters):
+def run(name, loss, status="finished", seed=0, **parameters):
     metrics = {"loss": loss, "accuracy": 1 - loss}
     return {
         "page": "memory/copy",
         "name": name,
-        "seed": 0,
+        "seed": seed,
         "status": status,
         "metrics": metrics,
         "parameters": {"length": 5} | parameters,
@@ -25,7 +25,13 @@ def claim(rule, metric="loss", **fields):
     )
 
 
-RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), *[run("LSTM", 2.0)] * 3]
+def runs_of(name, *losses, **more):
+    """One run a seed."""
+    return [run(name, loss, seed=k, **more) for k, loss in enumerate(losses)]
+
+
+RUNS = runs_of("UR", 0.1, 0.2, 0.6) + runs_of("LSTM", 2.0, 2.0, 2.0)
+LOST = runs_of("C", *[0.1] * 3, status="diverged")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +43,7 @@ RUNS = [run("UR", 0.1), run("UR", 0.2), run("UR", 0.6), *[run("LSTM", 2.0)] * 3]
         ('seeds("UR") == 3 and seeds("LSTM") == 3', True),
         ('median("UR") <= 0.1 * log(8)', True),
         ('median("UR", "accuracy") == 0.8', True),
-        ('max(median("UR"), median("LSTM")) > 3 or not diverged("UR")', True),
+        ('max(median("UR"), median("LSTM")) > 3 or diverged("UR") == 0', True),
         ('median("LSTM") - median("UR") > 1.9', False),
     ],
 )
@@ -60,25 +66,60 @@ def test_a_method_without_a_run_is_an_honest_blank():
 
 @pytest.mark.parametrize("sign", ["<", ">"])
 def test_nothing_holds_of_a_method_whose_runs_all_diverged(sign):
-    runs = [run("UR", 0.1, "diverged")] * 3
-    assert verdict(claim(f'median("UR") {sign} 1'), runs) == "not at this size"
-    assert verdict(claim('diverged("UR") == 3'), runs) == "reproduced"
+    assert verdict(claim(f'median("C") {sign} 1'), LOST) == "not at this size"
+    assert verdict(claim('diverged("C") == 3'), LOST) == "reproduced"
+
+
+@pytest.mark.parametrize("pair", ['median("C"), median("UR")', 'low("UR"), low("C")'])
+@pytest.mark.parametrize("rule", ["min({}) < 9", "max({}) < 9", "0 < min({}, 1)"])
+def test_nor_of_an_extreme_that_it_is_part_of(rule, pair):
+    assert verdict(claim(rule.format(pair)), RUNS + LOST) == "not at this size"
+
+
+@pytest.mark.parametrize(
+    "rule, word",
+    [
+        ('not median("C") < 1', "Not"),
+        ('median("C") != 1', "NotEq"),
+        ('1 if median("C") < 1 else 2 > 1', "IfExp"),
+    ],
+)
+def test_a_word_that_would_hold_without_a_figure_is_refused(rule, word):
+    with pytest.raises(ValueError, match=f"it uses {word}; allowed: and, or, <"):
+        verdict(claim(rule), RUNS + LOST)
 
 
 def test_two_seeds_are_no_verdict():
     assert verdict(claim('median("UR") < 1'), RUNS[:2]) == "no run"
+    assert verdict(claim('median("UR") < 1'), RUNS[:2] * 2) == "no run"
+
+
+def test_two_settings_of_three_seeds_are_three_seeds():
+    runs = RUNS + runs_of("UR", 0.1, 0.2, 0.6, length=9)
+    assert verdict(claim('seeds("UR") == 3'), runs) == "reproduced"
 
 
 def test_only_runs_with_the_claims_parameters_count():
-    runs = [run("UR", 0.1)] * 3 + [run("UR", 0.9, length=9)] * 3
+    runs = runs_of("UR", 0.1, 0.1, 0.1) + runs_of("UR", 0.9, 0.9, 0.9, length=9)
     assert verdict(claim('median("UR") == 0.9', where={"length": 9}), runs) == (
         "reproduced"
     )
 
 
-@pytest.mark.parametrize("rule", ['median("UR"', "open('/etc/passwd')", "medium(1)"])
-def test_a_rule_that_is_none_is_named(rule):
-    with pytest.raises(ValueError, match="page memory/copy: rule .* cannot be"):
+NONE = [
+    'median("UR"',
+    "open('/etc/passwd')",
+    "medium(1)",
+    'median("UR")',
+    'median("UR") / diverged("UR") < 1',
+    'log(diverged("UR")) < 1',
+    "min() < 1",
+]
+
+
+@pytest.mark.parametrize("rule", NONE)
+def test_a_rule_that_is_none_is_named_with_its_claim(rule):
+    with pytest.raises(ValueError, match="page memory/copy, claim 'c': rule .* cannot"):
         verdict(claim(rule), RUNS)
 
 
@@ -132,7 +173,7 @@ def test_a_count_of_steps_has_all_its_digits(book):
 
 def test_runs_of_the_papers_size_come_first(book):
     book(ENTRY, runs=RUNS)
-    runs = [run("UR", 0.5), run("LSTM", 1.0)] * 3
+    runs = runs_of("UR", 0.5, 0.5, 0.5) + runs_of("LSTM", 1.0, 1.0, 1.0)
     book(ENTRY, runs=runs, profile="paper")
     (row,) = entries("memory/copy")
     assert (row.scale, row.verdict) == ("paper, N = 5", "not at this size")

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from gatebook import results
+from gatebook.paths import root
 from gatebook.results import Store, first_below, load, median_of, read
 
 
@@ -134,6 +135,7 @@ def test_the_runner_says_where_results_go(monkeypatch, tmp_path):
 
 def test_the_median_counts_diverged_runs():
     runs = [done(0.1), done(0.3), done(0.9), done(None, "diverged")]
+    runs = [run | {"seed": seed} for seed, run in enumerate(runs)]
     assert median_of(runs, "loss") == {
         "median": pytest.approx(0.3),
         "low": pytest.approx(0.1),
@@ -142,9 +144,19 @@ def test_the_median_counts_diverged_runs():
         "diverged": 1,
     }
     assert median_of([], "loss")["median"] is None
-    assert median_of([done(None, "diverged")], "loss")["median"] is None
+    assert median_of(runs[3:], "loss")["median"] is None
+    assert median_of(runs + runs, "loss")["seeds"] == 4
     with pytest.raises(ValueError, match="mean 'loss'"):
         median_of(runs, "los")
+
+
+@pytest.mark.parametrize("metrics", [{"loss": None}, {"accuracy": 1.0}])
+def test_a_finished_run_without_a_number_is_named(store, metrics):
+    store.run("UR", 0, {}, lambda checkpoint: done())
+    store.run("UR", 1, {}, lambda checkpoint: done() | {"metrics": metrics})
+    message = "'loss' of the finished run memory/copy laptop UR seed 1 is None; allowed"
+    with pytest.raises(ValueError, match=message):
+        median_of(store.load(), "loss")
 
 
 def write(folder, seed):
@@ -158,6 +170,30 @@ def test_the_first_step_below_a_level_skips_what_is_not_finite():
     assert first_below(curves, "loss", 0.05) == float("inf")
     with pytest.raises(ValueError, match="unknown score 'los'"):
         first_below(curves, "los", 0.5)
+
+
+def test_where_the_runner_says_so_another_code_makes_another_run(monkeypatch, tmp_path):
+    monkeypatch.setenv("GATEBOOK_RESULTS", str(tmp_path))
+    for code in ("0a1b2c3d", "4e5f6071"):
+        monkeypatch.setenv("GATEBOOK_CODE", code)
+        Store("p").run("UR", 0, {}, lambda checkpoint: done())
+    store = Store("p", folder=tmp_path)
+    assert len(store.load()) == 2
+    (store.path / "code").write_text("4e5f6071")
+    assert len(store.load()) == 1
+    assert store.file("UR", 0, {}).stem.count("-") == 2  # not in git's
+
+
+def test_a_run_that_a_process_is_at_is_not_discarded(store):
+    def work(checkpoint):
+        checkpoint.write_bytes(b"state")
+        results.discard(store.file("UR", 0, {}))
+        assert checkpoint.exists()
+        return done()
+
+    store.run("UR", 0, {}, work)
+    results.discard(store.file("UR", 0, {}))
+    assert not list(store.path.iterdir())
 
 
 def test_processes_side_by_side_do_not_corrupt(tmp_path):
@@ -208,3 +244,15 @@ def test_every_stored_run_in_the_repository_can_be_read():
         assert run["status"] in ("finished", "diverged")
         assert run["commit"] != "unknown"
     assert results.commit()
+
+
+def test_a_run_of_the_repository_is_found_by_its_parameters():
+    folder = root() / results.STORED
+    for file in folder.rglob("*.json"):
+        run, store = read(file), Store(*_place(file, folder))
+        assert store.file(run["name"], run["seed"], run["parameters"]) == file
+
+
+def _place(file, folder):
+    *page, profile, _ = file.relative_to(folder).parts
+    return "/".join(page), profile, folder

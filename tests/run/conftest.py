@@ -51,5 +51,7 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "  - file: book/first\n  - file: book/second\n"
     )
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "registry.yaml").touch()
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     return tmp_path

@@ -141,7 +141,8 @@ def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
     again = outputs(run_page("first", "laptop", fresh=True))
     assert again == "{'loss': 0.5} [{'loss': 0.5}]\n"
     assert kept.read_text() == text
-    assert (book / "_build/fresh/first/laptop" / kept.name).exists()
+    (made,) = (book / "_build/fresh/first/laptop").glob("*.json")
+    assert made.name.startswith(kept.stem)
 
 
 COUNTING = """
@@ -181,6 +182,59 @@ def test_a_finished_run_is_not_repeated_unless_the_code_or_the_reader_says_so(
     assert notes.read_text() == "made made made "
     ask(fresh=True)
     assert notes.read_text() == "made made made made "
+
+
+SLOW = """
+import time
+from pathlib import Path
+
+from gatebook.results import Store, load
+
+
+def make(checkpoint):
+    checkpoint.write_text("half way")
+    while {wait} and not Path({go!r}).exists():
+        time.sleep(0.05)
+    return {{
+        "status": "finished",
+        "metrics": {{"maker": {maker!r}}},
+        "whole": checkpoint.exists(),
+    }}
+
+
+run = Store("first").run("UR", 0, {{}}, make)
+print(run["metrics"]["maker"], run["whole"])
+print([run["metrics"]["maker"] for run in load("first", "laptop")])
+"""
+
+
+def test_an_edit_while_a_run_goes_on_parts_its_result_from_the_new_codes(book):
+    place, go = book / "_build/fresh/first/laptop", book / "go"
+    code = lambda maker: SLOW.format(  # noqa: E731
+        go=str(go), maker=maker, wait=maker == "old"
+    )
+    replace_code(book, code("old"))
+    old = subprocess.Popen(
+        command("run", "first", "--profile", "laptop", "--fresh"),
+        stdout=subprocess.DEVNULL,
+    )
+    wait_for(lambda: list(place.glob("*.safetensors")))
+    head = (book / "book/first.md").read_text().split(code("old"))[0]
+    (book / "book/first.md").write_text(f"{head}{code('new')}\n```\n")
+    ask = lambda: outputs(run_page("first", "laptop", fresh=True))  # noqa: E731
+    assert ask() == "new True\n['new']\n"
+    (checkpoint,) = place.glob("*.safetensors")
+    assert checkpoint.with_suffix(".lock").exists()
+    go.touch()
+    assert old.wait(timeout=60) == 0
+    assert len(list(place.glob("*.json"))) == 2
+    assert [run["metrics"]["maker"] for run in load_fresh(book)] == ["new"]
+    assert ask() == "new True\n['new']\n"
+    assert len(list(place.glob("*.json"))) == 1
+
+
+def load_fresh(book):
+    return Store("first", "laptop", book / "_build/fresh").load()
 
 
 def test_a_stopped_run_goes_on_at_every_profile(book):

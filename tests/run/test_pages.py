@@ -2,7 +2,7 @@
 
 import pytest
 from gatebook.run.execute import run_page
-from gatebook.run.pages import find, page_names
+from gatebook.run.pages import Parameter, find, page_names
 
 
 def test_pages_come_in_the_order_of_the_table_of_contents(book):
@@ -35,6 +35,7 @@ def test_the_command_line_goes_over_the_profile(book):
         ("gates=UR,LSTM", ["UR", "LSTM"]),
         ("gates=[UR, LSTM]", ["UR", "LSTM"]),
         ("gates=UR", ["UR"]),
+        ("gates=[]", []),
         ("rate=1e-3", 1e-3),
         ("rate=2", 2.0),
         ("fast=true", True),
@@ -53,6 +54,10 @@ MISTAKES = [
     ("first", "book", {"steps": "many"}, ["steps is 'many'", "type int"]),
     ("first", "book", {"steps": "1.5"}, ["steps is '1.5'", "type int"]),
     ("first", "book", {"fast": "1"}, ["fast is '1'", "type bool"]),
+    ("first", "book", {"steps": ""}, ["steps is ''", "type int"]),
+    ("first", "book", {"gates": ""}, ["gates is ''", "list[str], [] for an empty"]),
+    ("first", "book", {"gates": "UR,,C"}, ["gates is 'UR,,C'", "list[str]"]),
+    ("first", "book", {"gates": "[UR,]"}, ["gates is '[UR,]'", "list[str]"]),
     ("plain", "book", {"steps": "1"}, ["'steps'", "it has none"]),
 ]
 
@@ -80,3 +85,8 @@ def test_a_mistake_in_a_profile_is_named(book, text, words):
     with pytest.raises(ValueError) as error:
         run_page("first", "smoke")
     assert all(word in str(error.value) for word in words), str(error.value)
+
+
+def test_a_text_may_not_be_empty():
+    with pytest.raises(ValueError, match="source is ' '; allowed: a value of type str"):
+        Parameter("source", "str", "auto", "from where").parse(" ")

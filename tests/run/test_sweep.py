@@ -20,6 +20,7 @@ from gatebook.run import point as points_module
 from gatebook.run.execute import KernelLost
 from gatebook.run.grid import points
 from gatebook.run.point import Order, run_point, stop
+from gatebook.run.sweep import sweep
 from gatebook.tasks import Adding
 from gatebook.train import Plan
 
@@ -306,6 +307,12 @@ def replace_code(book, code):
     page = book / "book/first.md"
     head = page.read_text().split("from gatebook.gates")[0]
     page.write_text(f"{head}{code}\n```\n")
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_a_sweep_of_no_workers_is_refused(number):
+    with pytest.raises(ValueError, match=f"workers is {number}; allowed: an integer"):
+        sweep([], workers=number)
 
 
 def test_a_point_is_done_once(book):

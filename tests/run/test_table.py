@@ -29,7 +29,8 @@ def runs(book):
     live = Store("second", "book", book / "_build/results")
     live.run("C", 0, {"length": "long"}, lambda c: made())
     again = Store("second", "laptop", book / FRESH)
-    again.run("O", 0, {"length": "long"}, lambda c: made())
+    metrics = {"loss": 0.5, "flat 0.3": 7}
+    again.run("O", 0, {"length": "long"}, lambda c: made() | {"metrics": metrics})
     return table.stored()
 
 
@@ -58,6 +59,7 @@ def test_all_places_are_listed(runs):
         (["status=diverged"], [("UR", 0)]),
         (["loss=0.2", "name=LSTM"], [("LSTM", 2)]),
         (["name=U"], []),
+        (["flat 0.3=7"], [("O", 0)]),
     ],
 )
 def test_conditions_choose(runs, where, found):
@@ -67,6 +69,8 @@ def test_conditions_choose(runs, where, found):
 def test_a_condition_on_nothing_is_refused(runs):
     with pytest.raises(ValueError, match="'lenght'; did you mean 'length"):
         table.chosen(runs, ["lenght=3"])
+    with pytest.raises(ValueError, match="unknown field 'step'"):  # a curve's name
+        table.chosen(runs, ["step=1"])
     with pytest.raises(ValueError, match="where is 'name'; allowed: name=value"):
         table.chosen(runs, ["name"])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gatebook.errors import check_choice
 from gatebook.progress import show_progress
-from gatebook.results import Run, Store
+from gatebook.results import Run, Store, read
 from gatebook.rnn import GRU, LSTM, RNN
 from gatebook.tasks.base import Task
 from gatebook.tasks.pixels import Pixels
@@ -61,7 +61,12 @@ class Point:
         """All that decides the run's numbers; a stored run is found by it."""
         options = {k: plain(v) for k, v in self.options.items()}
         model = {"core": self.core, "hidden_size": self.hidden_size}
-        return {**self.task.describe(), **model, **options, **asdict(self.plan)}
+        return {**self._data(), **model, **options, **asdict(self.plan)}
+
+    def _data(self) -> dict[str, Any]:
+        """The task's fields; its seed only where it is not the run's own."""
+        other = self.task.seed != self.seed
+        return self.task.describe() | ({"task_seed": self.task.seed} if other else {})
 
     def build(self, device: str = "cpu") -> SequenceModel:
         """The model, untrained."""
@@ -115,6 +120,9 @@ def train_all(
     Returns:
         the stored runs.
 
+    Raises:
+        ValueError: before anything is trained, if a stored run lacks one of the looks.
+
     Example:
         >>> from gatebook.tasks import Copy
         >>> point = Point("UR", 0, Copy(3), Plan(2), 8, options={"gate": "UR"})
@@ -123,12 +131,26 @@ def train_all(
         >>> train_all(store, [point])[0]["status"]
         'finished'
     """
+    _check_looks(store, points, looks or {})
     runs: dict[int, Run] = {}
     for places in _groups(points, store.device):
         group = [points[k] for k in places]
         found = _train(store, group, measure, looks or {})
         runs |= dict(zip(places, found, strict=True))
     return [runs[k] for k in range(len(points))]
+
+
+def _check_looks(
+    store: Store, points: Sequence[Point], looks: Mapping[str, Look]
+) -> None:
+    for point in points if looks else ():
+        file = store.file(point.name, point.seed, point.parameters())
+        missing = looks.keys() - read(file).keys() if file.exists() else ()
+        if missing:
+            raise ValueError(
+                f"looks has {', '.join(sorted(missing))}, which the stored run {file} "
+                "lacks; delete it to have it made again"
+            )
 
 
 AT_ONCE = 12

@@ -4,8 +4,9 @@ A page's claims are in ``book/claims/<page>.yaml``. The rule of each verdict sta
 there beside the claim, and was committed before the runs that it judges.
 """
 
+import ast
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ PROFILES = ("paper", "laptop")
 """Stored runs of the first of these that has any decide a page's rows."""
 
 LEAST_SEEDS = 3
-"""With fewer runs of a method there is no verdict."""
+"""With fewer of a method there is no verdict."""
+
+REFUSED = (ast.Not, ast.NotEq, ast.NotIn, ast.IsNot, ast.IfExp)
+"""What no rule may use: these would hold of a method that has no figure."""
+
+WRONG = (
+    simpleeval.InvalidExpression,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+)
+"""What working out a rule may raise."""
 
 SIZES = {
     "length": "N = {}",
@@ -114,9 +127,9 @@ def verdict(claim: Claim, runs: list[Run]) -> str:
 
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
-    comparisons and ``log``, ``min``, ``max``, ``abs``. A method whose runs all
-    diverged has no median, and no comparison with it holds. Each method needs
-    `LEAST_SEEDS` runs.
+    comparisons, ``and``, ``or``, and ``log``, ``min``, ``max``, ``abs``. A method whose
+    runs all diverged has no median, and no comparison with it holds, nor with a
+    minimum or a maximum that it is part of. Each method needs `LEAST_SEEDS` seeds.
 
     Raises:
         ValueError: for a rule that cannot be worked out.
@@ -138,17 +151,36 @@ class _NoRun(Exception):
 
 
 def _holds(rule: str, claim: Claim, runs: list[Run]) -> bool:
-    figures: dict[str, Callable[..., Any]] = {
-        name: _figure(name, claim, runs)
-        for name in ("median", "low", "high", "seeds", "diverged")
-    }
-    known = figures | {"log": math.log, "min": min, "max": max, "abs": abs}
     try:
-        return bool(simpleeval.simple_eval(rule, functions=known))
-    except (simpleeval.InvalidExpression, SyntaxError, TypeError) as error:
+        _check_words(rule)
+        found = simpleeval.simple_eval(rule, functions=_functions(claim, runs))
+        if not isinstance(found, bool):
+            raise TypeError(f"it gives {found!r}; allowed: a comparison")
+    except WRONG as error:
         raise ValueError(
-            f"page {claim.page}: rule {rule!r} cannot be worked out: {error}"
+            f"page {claim.page}, claim {claim.claim!r}: rule {rule!r} cannot be worked "
+            f"out: {error}"
         ) from error
+    return found
+
+
+def _functions(claim: Claim, runs: list[Run]) -> dict[str, Callable[..., float]]:
+    figures = ("median", "low", "high", "seeds", "diverged")
+    of_runs = {name: _figure(name, claim, runs) for name in figures}
+    extremes = {"min": _or_nan(min), "max": _or_nan(max)}
+    return {**of_runs, **extremes, "log": math.log, "abs": abs}
+
+
+def _check_words(rule: str) -> None:
+    for node in ast.walk(ast.parse(rule.strip(), mode="eval")):
+        if isinstance(node, REFUSED):
+            name = type(node).__name__
+            raise ValueError(f"it uses {name}; allowed: and, or, <, <=, >, >=, ==")
+
+
+def _or_nan(choose: Callable[[Sequence[float]], float]) -> Callable[..., float]:
+    """Python's own drops or keeps a NaN by the order of its arguments."""
+    return lambda *values: math.nan if any(map(math.isnan, values)) else choose(values)
 
 
 def _figure(name: str, claim: Claim, runs: list[Run]) -> Callable[..., float]:

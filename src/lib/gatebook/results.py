@@ -29,6 +29,13 @@ Run = dict[str, Any]
 STORED = "data/results"
 """Where runs that are kept in git lie, below the root."""
 
+CODE = "code"
+"""The file in a folder below ``_build`` that says whose runs there count: those with
+this sum in their names."""
+
+ENDINGS = (".json", ".safetensors", ".lock")
+"""Of the files of one run: itself, its checkpoint, and its lock, which comes last."""
+
 FRESH = "_build/fresh"
 """Where runs lie that somebody makes again beside them."""
 
@@ -62,12 +69,18 @@ class Store:
         )
         return folder / self.page / profile
 
+    @property
+    def code(self) -> str:
+        """A sum of the page's code, where the runner says that runs depend on it."""
+        return "" if self.folder else os.environ.get("GATEBOOK_CODE", "")
+
     def file(self, name: str, seed: int, parameters: dict[str, Any]) -> Path:
-        """A run's file: method, seed, and a sum of its parameters."""
+        """A run's file: method, seed, a sum of its parameters, and one of the code."""
         if not name or set(name) & set("/\\"):
             raise ValueError(f"name is {name!r}; allowed: a method's, without a slash")
         key = f"{derive_seed(sorted(parameters.items())):016x}"[-8:]
-        return self.path / f"{name}-seed{seed}-{key}.json"
+        words = [name, f"seed{seed}", key, *filter(None, [self.code])]
+        return self.path / f"{'-'.join(words)}.json"
 
     def run(
         self,
@@ -106,39 +119,36 @@ class Store:
             work: gets the places in ``wanted`` of runs that are not stored, each with
                 the path for its checkpoint, and returns the fields of those runs.
         """
-        files = [self.file(*each) for each in wanted]
+        files = dict(enumerate(self.file(*each) for each in wanted))
+        runs = _stored(files)
         with contextlib.ExitStack() as locks:
             # In order, so that no two processes each hold what the other waits for.
-            for file in sorted({file for file in files if not file.exists()}):
+            for file in sorted({files[k] for k in files.keys() - runs.keys()}):
                 locks.enter_context(alone(file))
             # Another process may have made some of them meanwhile.
-            missing = {
-                place: file.with_suffix(".safetensors")
-                for place, file in enumerate(files)
-                if not file.exists()
-            }
-            for place in range(len(wanted)):
-                if place not in missing:
-                    name, seed, _ = wanted[place]
-                    show_progress(f"{name} seed {seed}: stored before, not repeated")
+            runs |= _stored({k: f for k, f in files.items() if k not in runs})
+            for name, seed, _ in (wanted[k] for k in sorted(runs)):
+                show_progress(f"{name} seed {seed}: stored before, not repeated")
+            missing = {k: f for k, f in files.items() if k not in runs}
             if missing:
-                self._make(wanted, files, missing, work)
-        for file in files:
+                runs |= self._make(wanted, missing, work)
+        for file in files.values():
             _tell_runner(file)
-        return [read(file) for file in files]
+        return [runs[place] for place in files]
 
     def _make(
         self,
         wanted: Sequence[tuple[str, int, dict[str, Any]]],
-        files: list[Path],
-        missing: dict[int, Path],
+        files: dict[int, Path],
         work: Callable[[dict[int, Path]], dict[int, Run]],
-    ) -> None:
+    ) -> dict[int, Run]:
         commit()  # remembered now: the checkout may be edited while the run goes on
         started = datetime.datetime.now(datetime.UTC)
-        made = work(missing)
+        checkpoints = {k: file.with_suffix(".safetensors") for k, file in files.items()}
+        made = work(checkpoints)
         seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
-        for place, checkpoint in missing.items():
+        runs = {}
+        for place, file in files.items():
             name, seed, parameters = wanted[place]
             run = {
                 "page": self.page,
@@ -151,14 +161,37 @@ class Store:
                 **provenance(self.device),
             }
             text = json.dumps(_finite(run), indent=None, allow_nan=False) + "\n"
-            _parsed(text, files[place])  # before it is stored: it may lack something
-            write_atomic(files[place], text.encode())
-            checkpoint.unlink(missing_ok=True)
+            runs[place] = _parsed(text, file)  # before it is stored: it may lack some
+            write_atomic(file, text.encode())
+            checkpoints[place].unlink(missing_ok=True)
+        return runs
 
     def load(self) -> list[Run]:
-        """All runs of this page and profile, by name and seed."""
-        runs = [read(file) for file in sorted(self.path.glob("*.json"))]
+        """All runs of this page and profile, by name and seed.
+
+        Where the folder says which code was run last, only the runs of that code.
+        """
+        mark = self.path / CODE
+        ending = f"-{mark.read_text()}.json" if mark.exists() else ".json"
+        files = sorted(self.path.glob(f"*{ending}"))
+        runs = _stored(dict(enumerate(files))).values()
         return sorted(runs, key=lambda run: (run["name"], run["seed"]))
+
+
+def _stored(files: dict[int, Path]) -> dict[int, Run]:
+    """Those that are there; read without a look before, since a file may go."""
+    runs = {}
+    for place, file in files.items():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            runs[place] = read(file)
+    return runs
+
+
+def discard(file: Path) -> None:
+    """Remove a run and its checkpoint, unless a process is at it."""
+    with contextlib.suppress(Timeout), FileLock(file.with_suffix(".lock"), timeout=0):
+        for ending in ENDINGS:
+            file.with_suffix(ending).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -235,24 +268,39 @@ def _parsed(text: str | bytes, file: Path) -> Run:
 
 
 def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
-    """Median, lowest, highest of a metric, seeds, and how many diverged.
+    """Median, lowest, highest of a metric, how many seeds, how many runs diverged.
 
     A diverged run has no figure and is counted, not dropped in silence.
+
+    Raises:
+        ValueError: for a metric that no run has, or that a finished run has no number
+            of; of an infinite one JSON holds none.
     """
     if not runs:
         return {"median": None, "low": None, "high": None, "seeds": 0, "diverged": 0}
     known = {name for run in runs for name in run["metrics"]}
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
-    done = [run["metrics"][metric] for run in runs if run["status"] == "finished"]
+    done = [_number(run, metric) for run in runs if run["status"] == "finished"]
     values = torch.tensor(sorted(done), dtype=torch.float64)
     return {
         "median": values.quantile(0.5).item() if len(values) else None,
         "low": values.min().item() if len(values) else None,
         "high": values.max().item() if len(values) else None,
-        "seeds": len(runs),
+        "seeds": len({run["seed"] for run in runs}),
         "diverged": len(runs) - len(done),
     }
+
+
+def _number(run: Run, metric: str) -> float:
+    value = run["metrics"].get(metric)
+    if not isinstance(value, int | float):
+        place = f"{run['page']} {run.get('profile', '–')} {run['name']}"
+        raise ValueError(
+            f"metric {metric!r} of the finished run {place} seed {run['seed']} is "
+            f"{value!r}; allowed: a finite number"
+        )
+    return value
 
 
 def first_below(curves: dict[str, list[Any]], score: str, level: float) -> float:

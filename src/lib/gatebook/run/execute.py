@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 import signal
 import tempfile
 import threading
@@ -22,7 +21,7 @@ from traitlets.config import Config
 
 from gatebook.files import write_atomic
 from gatebook.paths import root
-from gatebook.results import FRESH, STORED, alone
+from gatebook.results import CODE, ENDINGS, FRESH, STORED, discard
 from gatebook.run.imports import code_behind
 from gatebook.run.pages import Page, find
 
@@ -54,12 +53,14 @@ class Place:
         results: the folder of results, ``data/results`` or one below ``_build``.
         profile: the name that results are stored under.
         fresh: whether the page draws these results and not those kept in git.
+        code: a sum of the page's code if only runs of this code count, else nothing.
     """
 
     notebook: Path
     results: Path
     profile: str
     fresh: bool = False
+    code: str = ""
 
 
 def run_page(
@@ -95,9 +96,11 @@ def run_page(
     kept = results == root() / STORED
     if fresh and kept:
         results = root() / FRESH
-    if fresh or not kept:
-        _keep_current(results / page.name / stored_as, page, anew=fresh and not kept)
-    place = Place(notebook_of(page.name, profile), results, stored_as, fresh and kept)
+    code = code_behind(page)[:8] if fresh or not kept else ""
+    if code:
+        _make_current(results / page.name / stored_as, code, anew=fresh and not kept)
+    notebook = notebook_of(page.name, profile)
+    place = Place(notebook, results, stored_as, fresh and kept, code)
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
         progress.touch()
@@ -106,16 +109,17 @@ def run_page(
     return place.notebook
 
 
-def _keep_current(folder: Path, page: Page, anew: bool) -> None:
-    """Remove runs that other code has made, or all; what is left is not repeated.
+def _make_current(folder: Path, code: str, anew: bool) -> None:
+    """Say whose runs count in a folder, and remove those of other code, or all.
 
+    A process that is at work there goes on: its run has a name and a lock of its own.
     Runs in git show the commit they are from and are never removed.
     """
-    mark, code = folder / "code.sha256", code_behind(page)
-    with alone(folder):
-        if anew or not mark.is_file() or mark.read_text() != code:
-            shutil.rmtree(folder, ignore_errors=True)
-            write_atomic(mark, code.encode())
+    write_atomic(folder / CODE, code.encode())
+    files = [file for file in folder.iterdir() if file.suffix in ENDINGS]
+    for run in {file.with_suffix(".json") for file in files}:
+        if anew or not run.stem.endswith(f"-{code}"):
+            discard(run)
 
 
 def notebook_of(page: str, profile: str) -> Path:
@@ -311,6 +315,7 @@ def _kernel_environment(
     settings = settings | {
         "GATEBOOK_PROFILE": place.profile,
         "GATEBOOK_RESULTS": str(place.results),
+        "GATEBOOK_CODE": place.code,
         "GATEBOOK_ROOT": str(root()),
         "GATEBOOK_KEPT": str(place.results if place.fresh else root() / STORED),
         "GATEBOOK_PROGRESS": str(progress),

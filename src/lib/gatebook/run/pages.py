@@ -36,7 +36,7 @@ class Parameter:
     help: str
 
     def parse(self, text: str) -> Any:
-        """The value of ``-p name=text``.
+        """The value of ``-p name=text``; an empty list is ``[]``.
 
         Raises:
             ValueError: naming the parameter, the text and the type.
@@ -45,11 +45,14 @@ class Parameter:
         try:
             if inner == self.kind:
                 return _parse_scalar(text, self.kind)
+            if text.strip() == "[]":
+                return []
             parts = text.strip().removeprefix("[").removesuffix("]").split(",")
-            return [_parse_scalar(p.strip(" '\""), inner) for p in parts if p.strip()]
+            return [_parse_scalar(part.strip(" '\""), inner) for part in parts]
         except (ValueError, KeyError):
+            none = "" if inner == self.kind else ", [] for an empty one"
             raise ValueError(
-                f"{self.name} is {text!r}; allowed: a value of type {self.kind}"
+                f"{self.name} is {text!r}; allowed: a value of type {self.kind}{none}"
             ) from None
 
     def check(self, value: Any) -> Any:
@@ -64,6 +67,8 @@ class Parameter:
 
 
 def _parse_scalar(text: str, kind: str) -> Any:
+    if not text.strip():
+        raise ValueError("no value")
     if kind == "bool":
         return {"true": True, "false": False}[text.lower()]
     return _SCALARS[kind](text)

@@ -69,7 +69,8 @@ def sweep(
     """
     check_count("threads", threads)
     check_positive("limit", limit)
-    workers = workers or max(1, cores() // threads)
+    if workers is None:
+        workers = max(1, cores() // threads)
     check_count("workers", workers)
     outcomes = {p: Outcome("found") for p in points if p.record()}
     waiting = [point for point in points if point not in outcomes]

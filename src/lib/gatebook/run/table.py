@@ -59,7 +59,7 @@ def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
         name, sign, values = text.partition("=")
         if not sign:
             raise ValueError(f"where is {text!r}; allowed: name=value,value")
-        known = {key.rpartition(".")[2] for run in runs for key in row(run)}
+        known = {name for run in runs for name in _fields(run)}
         if runs and name not in known:
             raise ValueError(f"unknown field {name!r}; {suggest(name, sorted(known))}")
         wanted = values_of(name, values)
@@ -68,10 +68,18 @@ def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
 
 
 def _fits(run: Run, name: str, wanted: list[str]) -> bool:
-    fields = row(run)
-    keys = (name, f"parameter.{name}", f"metric.{name}")
-    held = [fields[key] for key in keys if key in fields]
+    held = _fields(run).get(name, [])
     return any(_same(value, text) for value in held for text in wanted)
+
+
+def _fields(run: Run) -> dict[str, list[Any]]:
+    """What a condition may be on: all values that go by a name, the curves aside."""
+    found: dict[str, list[Any]] = {}
+    for key, value in row(run).items():
+        if not key.startswith("curve."):
+            name = key.removeprefix("parameter.").removeprefix("metric.")
+            found.setdefault(name, []).append(value)
+    return found
 
 
 def _same(value: Any, text: str) -> bool:

@@ -75,10 +75,11 @@ class Adding:
         return 1 / 6
 
     def describe(self) -> dict[str, object]:
-        """The task's size and source."""
+        """All that decides its numbers, the seed aside, and its source."""
         return {
             "task": "adding",
             "length": self.length,
             "batch_size": self.batch_size,
+            "validation_size": self.validation_size,
             "data_source": "generated",
         }

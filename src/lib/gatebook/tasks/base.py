@@ -12,9 +12,13 @@ Batch = tuple[Tensor, Tensor]
 class Task(Protocol):
     """Batches by step number, a loss, and the scores of a prediction.
 
+    ``seed`` decides all batches.
     ``input_size`` and ``output_size`` are the widths that a model needs.
     ``steps_read`` is how many steps at the end of the sequence carry the loss.
     """
+
+    @property
+    def seed(self) -> int: ...  # noqa: D102
 
     @property
     def input_size(self) -> int: ...  # noqa: D102
@@ -42,5 +46,8 @@ class Task(Protocol):
         ...
 
     def describe(self) -> dict[str, object]:
-        """What a stored result says about the task and its data."""
+        """All that decides the task's numbers, the seed aside, and its data's source.
+
+        A stored run is found by it, so no folder's path may be in it.
+        """
         ...

@@ -117,12 +117,13 @@ class Copy:
         return math.log(SYMBOLS) * TOKENS / self.steps_read
 
     def describe(self) -> dict[str, object]:
-        """The task's size and source."""
+        """All that decides its numbers, the seed aside, and its source."""
         return {
             "task": "copy",
             "length": self.length,
             "form": self.form,
             "batch_size": self.batch_size,
+            "validation_size": self.validation_size,
             "data_source": "generated" if self.pool is None else f"pool {self.pool}",
         }
 

@@ -215,7 +215,11 @@ class Pixels:
         return {"loss": self.loss(prediction, target).item(), "accuracy": right.item()}
 
     def describe(self) -> dict[str, object]:
-        """The task's size and the source of its images."""
+        """All that decides its numbers, the seed aside, and its images' source.
+
+        Sizes are of what is there: ``None`` and a limit that cuts nothing are alike.
+        """
+        train, held = self._split
         return {
             "task": "pixels",
             "images": self.images,
@@ -223,6 +227,8 @@ class Pixels:
             "order": self.order,
             "pool": self.pool,
             "batch_size": self.batch_size,
-            "train_size": len(self._split[0]),
+            "train_size": len(train),
+            "validation_share": self.validation_share,
+            "validation_size": len(held[: self.validation_size]),
             "data_source": self.data.source,
         }
