@@ -50,6 +50,8 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "format: jb-book\nroot: book/plain\nparts:\n- chapters:\n"
         "  - file: book/first\n  - file: book/second\n"
     )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/registry.yaml").write_text("{}")
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     return tmp_path

@@ -27,6 +27,14 @@ RETRIES = 2
 GRACE = 45.0
 """Seconds that points have to store their state after Ctrl-C."""
 
+LOST = 60.0
+"""Seconds that a worker of this machine has to come back after its process was killed;
+then it is replaced. Dask's own 15 are too few for a busy machine, and it replaces none.
+"""
+
+ALONE = 180.0
+"""Seconds without any worker on this machine after which a sweep ends."""
+
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
 OWN_GROUP = "import os; os.setpgid(0, 0)"
@@ -109,17 +117,31 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
     """A client of a running scheduler, or of a new one with workers on this machine."""
     # Here, since it takes a second that no other command has to wait.
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler:
         with Client(scheduler, timeout=20) as client:
             yield client
         return
-    quiet = {"distributed.scheduler.allowed-failures": RETRIES}
+    settings = {
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.deploy.lost-worker-timeout": f"{LOST} s",
+    }
     with (
-        dask.config.set(quiet),
+        dask.config.set(settings),
         tempfile.TemporaryDirectory() as scratch,
-        LocalCluster(
+        _cluster(workers, scratch) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _cluster(workers: int, scratch: str) -> Any:
+    """Workers on this machine, all of them up."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # the kernels hold the memory, which it does not see
@@ -127,10 +149,12 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
             preload=[OWN_GROUP],
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+        )
+    except RuntimeError as error:
+        raise OSError(
+            f"one of {workers} workers died while it started; the same command tries "
+            "it again"
+        ) from error
 
 
 class _Run:
@@ -148,6 +172,7 @@ class _Run:
         self.futures: dict[Any, SweepPoint] = {}
         self.busy: dict[SweepPoint, float] = {}
         self.status = _Status(len(points))
+        self.alive = time.monotonic()
         for point in points:
             self._submit(point)
 
@@ -183,6 +208,7 @@ class _Run:
             for future in [f for f in self.futures if f.done()]:
                 self._note(self.futures.pop(future), future)
             self._try_busy_again()
+            self._replace_lost_workers()
             self.status.show(self._running)
 
     def _note(self, point: SweepPoint, future: Any) -> None:
@@ -198,6 +224,24 @@ class _Run:
             if time.monotonic() > when:
                 del self.busy[point]
                 self._submit(point)
+
+    def _replace_lost_workers(self) -> None:
+        """On this machine, start what dask has given up, or end if none comes back.
+
+        Those of a scheduler elsewhere come and go, and are its own affair.
+        """
+        cluster = self.client.cluster
+        if cluster is None or cluster.scheduler_info["workers"]:
+            self.alive = time.monotonic()
+        if cluster is None:
+            return
+        if time.monotonic() - self.alive > ALONE:
+            raise OSError(
+                f"no worker was alive for {ALONE:.0f} s and no new one started; the "
+                "same command goes on from there"
+            )
+        if len(cluster.workers) < len(cluster.worker_spec):
+            cluster.scale(len(cluster.worker_spec))
 
     def _running(self) -> str:
         """How many points are with how many workers."""
