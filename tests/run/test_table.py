@@ -30,7 +30,7 @@ def runs(book):
     live.run("C", 0, {"length": "long"}, lambda c: made())
     again = Store("second", "laptop", book / FRESH)
     again.run("O", 0, {"length": "long"}, lambda c: made())
-    return table.stored()
+    return table.stored()[0]
 
 
 def names(runs):
@@ -38,7 +38,7 @@ def names(runs):
 
 
 def test_all_places_are_listed(runs):
-    assert len(runs) == 9 and len(table.stored("second")) == 2
+    assert len(runs) == 9 and len(table.stored("second")[0]) == 2
     assert [run["file"].split("/")[1] for run in runs][-3:] == [
         "sweeps",
         "results",
@@ -58,6 +58,7 @@ def test_all_places_are_listed(runs):
         (["status=diverged"], [("UR", 0)]),
         (["loss=0.2", "name=LSTM"], [("LSTM", 2)]),
         (["name=U"], []),
+        (["name = LSTM", " seed = 0 "], [("LSTM", 0)]),
     ],
 )
 def test_conditions_choose(runs, where, found):
@@ -69,6 +70,20 @@ def test_a_condition_on_nothing_is_refused(runs):
         table.chosen(runs, ["lenght=3"])
     with pytest.raises(ValueError, match="where is 'name'; allowed: name=value"):
         table.chosen(runs, ["name"])
+    with pytest.raises(ValueError, match="where is 'name='; allowed: name=value"):
+        table.chosen(runs, ["name="])
+    with pytest.raises(ValueError, match="where seed is '3:0', an empty range"):
+        table.chosen(runs, ["seed=3:0"])
+
+
+def test_a_bad_file_is_named_and_the_rest_is_listed(runs, book, cli):
+    bad = book / "data/results/first/laptop/A-seed0-00000000.json"
+    bad.write_text('{"page": "fir')
+    code, out, error = cli("results")
+    assert code == 1 and "9 runs" in out
+    assert error.startswith(f"error: result file {bad} is not JSON")
+    code, out, _ = cli("results", "--export", str(book / "runs.csv"))
+    assert code == 1 and "9 runs in" in out
 
 
 def test_parquet_holds_rows_and_curves(runs, tmp_path):
@@ -95,6 +110,9 @@ def test_another_ending_is_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="unknown ending '.xlsx'"):
         table.export(runs, tmp_path / "runs.xlsx")
     table.export([], tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="export is .*/nowhere/runs.csv'; allowed"):
+        table.export(runs, tmp_path / "nowhere" / "runs.csv")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_thousand_runs_load_and_plot_in_a_second(book):

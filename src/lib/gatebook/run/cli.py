@@ -123,13 +123,18 @@ def results(
     """List the stored runs, some of them, or write them to a file."""
     from gatebook.run import table
 
-    runs = table.chosen(table.stored(page), where or [])
+    found, wrong = table.stored(page)
+    runs = table.chosen(found, where or [])
     if export is None:
         print(*map(table.line, runs), sep="\n", end="\n" if runs else "")
         print(f"{len(runs)} runs")
-        return
-    table.export(runs, export)
-    print(f"{len(runs)} runs in {export}")
+    else:
+        table.export(runs, export)
+        print(f"{len(runs)} runs in {export}")
+    for message in wrong:
+        print(f"error: {message}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
 
 
 @app.command()
