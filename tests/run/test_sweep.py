@@ -200,7 +200,9 @@ def test_a_worker_that_does_not_come_back_is_replaced(training, monkeypatch):
 def test_without_any_worker_a_sweep_ends(monkeypatch):
     """No new one starts either: memory is short, say."""
     monkeypatch.setattr(sweeps, "ALONE", 0.0)
-    cluster = SimpleNamespace(scheduler_info={"workers": {}}, workers={}, worker_spec={})
+    cluster = SimpleNamespace(
+        scheduler_info={"workers": {}}, workers={}, worker_spec={}
+    )
     run = sweeps._Run(SimpleNamespace(cluster=cluster), order("."), [])
     with pytest.raises(OSError, match="no worker was alive for 0 s"):
         run._replace_lost_workers()
@@ -208,9 +210,9 @@ def test_without_any_worker_a_sweep_ends(monkeypatch):
 
 def test_a_worker_that_dies_at_its_start_is_one_line(monkeypatch):
     monkeypatch.setattr(sweeps, "OWN_GROUP", "import os; os._exit(1)")
-    with pytest.raises(OSError, match="one of 1 workers died while it started"):
-        with sweeps._client(None, 1):
-            pass
+    told = pytest.raises(OSError, match="one of 1 workers died while it started")
+    with told, sweeps._client(None, 1):
+        pass
 
 
 @pytest.mark.slow

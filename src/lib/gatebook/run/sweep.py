@@ -8,6 +8,7 @@ train as one batch can be put together in `gatebook.run.grid` alone.
 import contextlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
@@ -16,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gatebook.errors import check_count, check_positive
+from gatebook.errors import check_count, check_device, check_positive
 from gatebook.paths import root
+from gatebook.run.execute import KernelLost
 from gatebook.run.imports import code_behind
 from gatebook.run.point import Order, Outcome, SweepPoint, run_point, stop
 
@@ -34,6 +36,8 @@ then it is replaced. Dask's own 15 are too few for a busy machine, and it replac
 
 ALONE = 180.0
 """Seconds without any worker on this machine after which a sweep ends."""
+
+ADDRESS = re.compile(r"\w+://\S+:\d+")
 
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
@@ -72,11 +76,13 @@ def sweep(
         their state, and the same sweep goes on from there.
 
     Raises:
-        ValueError: for a wrong number.
+        ValueError: for a wrong number or address, or a device that is not here.
         OSError: if the scheduler cannot be reached.
     """
     check_count("threads", threads)
     check_positive("limit", limit)
+    if scheduler is not None and not ADDRESS.fullmatch(scheduler):
+        raise ValueError(f"scheduler is {scheduler!r}; allowed: tcp://host:8786")
     workers = workers or max(1, cores() // threads)
     check_count("workers", workers)
     outcomes = {p: Outcome("found") for p in points if p.record()}
@@ -85,6 +91,9 @@ def sweep(
     _tell_of_other_code(list(outcomes))
     if not waiting:
         return outcomes
+    if scheduler is None:
+        for point in waiting:
+            check_device("device", point.source.device(point.profile, point.given))
     order = Order(
         sweep=uuid.uuid4().hex,
         folder=str(root()),
@@ -261,7 +270,9 @@ def _outcome(future: Any) -> Outcome:
         return Outcome("failed", 0.0, f"{RETRIES + 1} workers died while at it")
     except CancelledError:
         return Outcome("failed", 0.0, "the scheduler went away")
-    except Exception as error:  # tried again already; the others go on
+    except KernelLost as error:  # tried again already; the others go on
+        return Outcome("failed", 0.0, f"{error}; the same command goes on from there")
+    except Exception as error:
         return Outcome("failed", 0.0, str(error) or type(error).__name__)
 
 
@@ -324,6 +335,5 @@ def report(outcomes: dict[SweepPoint, Outcome]) -> int:
         if outcome.status == "failed":
             print(f"failed: {point.label}: {outcome.message}", file=sys.stderr)
     if counts["stopped"]:
-        print("the same command goes on from there", file=sys.stderr)
-        return 130
+        return 130  # as Ctrl-C does; the command line says that it goes on
     return 1 if counts["failed"] else 0
