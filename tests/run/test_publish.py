@@ -1,5 +1,6 @@
 """What stops a site from being published, and the workflow that asks."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import yaml
 from gatebook.paths import root
 from gatebook.run import publish
 from gatebook.run.execute import PageError
-from gatebook.run.publish import broken_links, check
+from gatebook.run.publish import broken_links, check, foreign_files
 
 
 @pytest.fixture
@@ -45,8 +46,42 @@ def test_a_link_that_leads_nowhere_is_named_with_its_page(site, link):
     assert broken_links(site) == [f"book/one.html: {link}"]
 
 
+FOREIGN = [
+    '<script src="https://x.org/a.js"></script>',
+    '<link rel="shortcut icon" href="//x.org/a.ico">',
+    '<img src="file:///home/me/a.png">',
+    '<img srcset="../index.html 1x, https://x.org/a.png 2x">',
+    '<video poster="http://x.org/a.png"></video>',
+    '<object data="https://x.org/a.svg"></object>',
+    """<p style="background: url('https://x.org/a.png')">""",
+    "<style>@import 'https://x.org/a.css';</style>",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_what_a_page_loads_from_elsewhere_is_named(site, text):
+    page = site / "book/one.html"
+    page.write_text(page.read_text() + text)
+    (line,) = foreign_files(site)
+    assert re.match(r"book/one\.html: (https?:|file:)?//", line)
+
+
+def test_a_style_sheet_that_loads_from_elsewhere_is_named(site):
+    sheet = site / "_static/a b.css"
+    sheet.write_text("a { background: url(//x.org/a.woff) } /* https://x.org */")
+    assert foreign_files(site) == ["_static/a b.css: //x.org/a.woff"]
+
+
+def test_links_to_follow_and_data_in_the_page_are_not_from_elsewhere(site):
+    sheet = site / "_static/a b.css"
+    sheet.write_text('a { background: url("data:image/svg+xml,%3csvg http://x.org") }')
+    page = site / "book/one.html"
+    page.write_text('<link rel="canonical" href="https://x.org"><img src="data:,">')
+    assert foreign_files(site) == []
+
+
 @pytest.fixture
-def checked(site, monkeypatch):
+def checked(site, book, monkeypatch):
     """The check, of a book that is built in no time and a lock that holds or not."""
     codes = [0]
     monkeypatch.setattr(publish, "build", lambda profile: site / "index.html")
@@ -69,6 +104,30 @@ def test_a_broken_link_stops(checked, site):
     (site / "index.html").write_text('<img src="gone.png">')
     with pytest.raises(PageError, match="(?s)1 links.*index.html: gone.png"):
         check()
+
+
+def test_a_file_from_elsewhere_stops(checked, site):
+    (site / "index.html").write_text('<img src="https://x.org/a.png">')
+    with pytest.raises(PageError, match="(?s)1 files.*index.html: https://x.org/a.png"):
+        check()
+
+
+def test_the_smoke_profile_is_not_published(checked):
+    with pytest.raises(ValueError, match="unknown profile 'smoke'.*'laptop', 'paper'"):
+        check("smoke")
+
+
+def test_a_run_of_edited_code_is_named(checked, book, capsys):
+    run = {"page": "first", "name": "UR", "seed": 0, "status": "finished"}
+    for commit in ("1a", "1b+"):
+        file = book / f"data/results/first/laptop/{commit[:2]}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(run | {"metrics": {}, "commit": commit}))
+    check()
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "warning: data/results/first/laptop/1b.json was made by edited code"
+    ]
 
 
 def test_the_lock_is_compared_and_left_alone(tmp_path):
