@@ -145,7 +145,10 @@ def test_the_lock_is_compared_and_left_alone(tmp_path):
     assert lock.read_text() == edited
 
 
-@pytest.mark.parametrize("name", ["pages", "weekly"])
+WORKFLOWS = sorted(p.stem for p in (root() / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflows_run_what_exists_here(name):
     text = (root() / f".github/workflows/{name}.yml").read_text()
     workflow = yaml.safe_load(text)
@@ -159,6 +162,17 @@ def test_workflows_run_what_exists_here(name):
     for file in re.findall(r"(?:\.ci|tools)/[\w.]+", commands):
         assert (root() / file).is_file()
     assert workflow["permissions"] == {"contents": "read"}
+    # A tag can be moved to other code; a commit cannot.
+    for line in re.findall(r"uses: (.*)", text):
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v[\d.]+", line)
+
+
+def test_tests_run_on_every_push_and_only_main_is_published():
+    folder = root() / ".github/workflows"
+    tests = yaml.safe_load((folder / "tests.yml").read_text())
+    assert {"push", "pull_request"} <= tests[True].keys()  # YAML's "on" is true
+    pages = yaml.safe_load((folder / "pages.yml").read_text())
+    assert pages["jobs"]["deploy"]["if"] == "github.ref == 'refs/heads/main'"
 
 
 def test_one_version_everywhere():
@@ -172,3 +186,6 @@ def test_one_version_everywhere():
 def test_stored_runs_have_a_licence_and_the_reason():
     text = (root() / "data/results/LICENSE").read_text()
     assert "CC-BY-4.0" in text and "Why:" in text
+    citation = yaml.safe_load((root() / "CITATION.cff").read_text())
+    assert "CC BY 4.0" in citation["message"]
+    assert "the commit that it names" in citation["message"]
