@@ -1,8 +1,10 @@
 """A small book in a temporary folder, for the runner and the builder."""
 
+import sys
 from pathlib import Path
 
 import pytest
+from gatebook.run.cli import main
 
 PAGE = """---
 jupytext:
@@ -50,8 +52,23 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "format: jb-book\nroot: book/plain\nparts:\n- chapters:\n"
         "  - file: book/first\n  - file: book/second\n"
     )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/registry.yaml").write_text("{}")
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "registry.yaml").touch()
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """The command line in this process: exit code, output, errors."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["gatebook", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capsys.readouterr()
+
+    return call

@@ -12,8 +12,8 @@ import nbformat
 import papermill
 import pytest
 from gatebook.results import Store
-from gatebook.run.cli import main
-from gatebook.run.execute import PageError, run_page, where
+from gatebook.run import cli as commands
+from gatebook.run.execute import KernelLost, PageError, run_page, where
 from gatebook.run.pages import find
 
 
@@ -59,6 +59,45 @@ def test_the_command_line_reports_a_mistake_in_one_line(book, cli):
     assert "did you mean 'steps'" in error
 
 
+def refused(book, done, message):
+    code, _, error = done
+    assert (code, error.strip().count("\n")) == (2, 0) and message in error, error
+    assert not (book / "_build").exists()
+
+
+def test_a_name_that_is_given_twice_is_refused(book, cli):
+    done = cli("run", "first", "-p", "steps=1", "-p", "steps=2")
+    refused(book, done, "-p 'steps' is given twice; allowed: once")
+
+
+def test_a_device_that_is_not_here_is_refused(book, cli):
+    page = book / "book/first.md"
+    own = 'device: str = "cpu"  # d\nfast: bool'
+    page.write_text(page.read_text().replace("fast: bool", own))
+    for words in (["run", "first"], ["sweep", "first", "--grid", "gate=UR"]):
+        refused(book, cli(*words, "-p", "device=gpu"), "unknown device 'gpu'")
+
+
+def test_a_scheduler_without_a_port_is_refused(book, cli):
+    done = cli("sweep", "first", "--grid", "gate=UR", "--scheduler", "nohost")
+    refused(book, done, "scheduler is 'nohost'; allowed: tcp://host:8786")
+
+
+def test_a_page_without_claims_says_so(book, cli):
+    refused(book, cli("ledger", "first"), "page 'first' tests no claim of the papers")
+    refused(book, cli("ledger", "frist"), "unknown page 'frist'; did you mean 'first'")
+
+
+def test_a_lost_kernel_is_told_with_what_to_do(book, cli, monkeypatch):
+    def lost(*_):
+        raise KernelLost("page first: its kernel died")
+
+    monkeypatch.setattr(commands, "run_page", lost)
+    code, _, error = cli("run", "first")
+    assert code == 1
+    assert "its kernel died; the same command goes on from there" in error
+
+
 def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(book):
     mark = book / "started"
     replace_code(
@@ -71,7 +110,10 @@ def test_ctrl_c_stops_the_kernel_and_leaves_nothing_half_written(book):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert b"stopped" in error and b"Traceback" not in error
+    assert (
+        b"stopped; the same command goes on from there" in error
+        and b"Traceback" not in error
+    )
     assert not list((book / "_build").rglob("*.part.ipynb"))
     assert not (book / "_build/runs/first/book.ipynb").exists()
     wait_for(lambda: not alive(int(mark.read_text())))
@@ -262,19 +304,6 @@ def test_plain_papermill_runs_the_page_too(book, tmp_path):
 
 def command(*words):
     return [sys.executable, "-m", "gatebook.run.cli", *words]
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """The command line in this process: exit code, output, errors."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["gatebook", *words])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capsys.readouterr()
-
-    return call
 
 
 def wait_for(condition, seconds=30):

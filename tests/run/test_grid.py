@@ -38,8 +38,13 @@ def test_on_a_gpu_one_point_has_all_values_of_a_list(book):
     assert point.parameters["gates"] == ["LSTM", "UR"]
 
 
+def test_a_list_goes_by_its_own_name_too(book):
+    made = points("first", "laptop", ["gates=LSTM,UR"], {})
+    assert [p.parameters["gates"] for p in made] == [["LSTM"], ["UR"]]
+
+
 def test_ranges_end_before_their_end(book):
-    assert labels("steps=0:3") == ["steps=0", "steps=1", "steps=2"]
+    assert labels("steps=1:4") == ["steps=1", "steps=2", "steps=3"]
     assert labels("steps=1:8:3") == ["steps=1", "steps=4", "steps=7"]
 
 
@@ -61,15 +66,24 @@ def test_a_kept_profiles_own_points_are_kept(book):
 
 
 MISTAKES = [
-    ("gates=UR", "unknown grid parameter 'gates' of page first; did you mean 'gate'?"),
+    ("gat=UR", "unknown grid parameter 'gat' of page first; did you mean 'gate'?"),
     ("sed=1", "did you mean 'steps'?"),
     ("gate", "grid is 'gate'; allowed: name=value,value or name=0:3"),
     ("gate=", "grid is 'gate='"),
-    ("gate=UR,,LSTM", "grid gate is 'UR,,LSTM'; allowed: values, each once"),
-    ("gate=UR,UR", "each once"),
+    ("gate=UR,,LSTM", "grid gate is 'UR,,LSTM', with an empty value; allowed: each"),
+    ("gate=UR,UR", "grid gate is 'UR,UR', with 'UR' twice; allowed: each once"),
     ("gate=LSTM,URR", "unknown gate 'URR'; did you mean 'UR'?"),
-    ("steps=3:3", "grid steps is '3:3'"),
-    ("steps=0:3:0", "steps is '0:3:0'; allowed: a value of type int"),
+    ("steps=3:3", "grid steps is '3:3', an empty range; allowed: 1 to 10000"),
+    ("steps=3:1", "grid steps is '3:1', an empty range"),
+    (
+        "steps=1:100000000",
+        "is '1:100000000', a range of 99999999 values; allowed: 1 to",
+    ),
+    ("steps=1:9" + "9" * 30, "a range of 99"),
+    ("steps=1:3:0", "grid steps is '1:3:0'; allowed: 0:3, 0:9:3 or 0,1,2"),
+    ("steps=1:3:-1", "grid steps is '1:3:-1'; allowed: 0:3, 0:9:3 or 0,1,2"),
+    ("steps= 1 : 3 ", "grid steps is ' 1 : 3 '; allowed: 0:3, 0:9:3 or 0,1,2"),
+    ("steps=1:3,5", "grid steps is '1:3,5'; allowed: 0:3, 0:9:3 or 0,1,2"),
     ("steps=1,x", "steps is 'x'; allowed: a value of type int"),
     ("rate=0.1,1e-1", "grid point rate=0.1 is the same as rate=1e-1"),
 ]
@@ -83,6 +97,15 @@ def test_a_mistake_is_told_before_any_point_starts(book, grid, message):
 
 
 def test_a_name_is_given_once(book):
-    for grid, given in ((["gate=UR", "gate=C"], {}), (["gate=UR"], {"gates": "C"})):
+    for grid, given in (
+        (["gate=UR", "gate=C"], {}),
+        (["gate=UR", "gates=C"], {}),
+        (["gate=UR"], {"gates": "C"}),
+    ):
         with pytest.raises(ValueError, match="grid 'gate' is given twice"):
             points("first", "laptop", grid, given)
+
+
+def test_a_grid_of_too_many_points_is_refused_at_once(book):
+    with pytest.raises(ValueError, match="grid has 24000 points; allowed: at most 100"):
+        points("first", "laptop", ["steps=1:3001", "rate=1:9"], {})

@@ -58,6 +58,13 @@ MISTAKES = [
     ("first", "book", {"gates": ""}, ["gates is ''", "list[str], [] for an empty"]),
     ("first", "book", {"gates": "UR,,C"}, ["gates is 'UR,,C'", "list[str]"]),
     ("first", "book", {"gates": "[UR,]"}, ["gates is '[UR,]'", "list[str]"]),
+    ("first", "book", {"steps": "0"}, ["steps is 0; allowed: an integer >= 1"]),
+    ("first", "book", {"steps": "-3"}, ["steps is -3; allowed: an integer >= 1"]),
+    ("first", "book", {"rate": "0"}, ["rate is 0.0; allowed: a finite number > 0"]),
+    ("first", "book", {"rate": "nan"}, ["rate is nan; allowed: a finite number"]),
+    ("first", "book", {"rate": "inf"}, ["rate is inf; allowed: a finite number"]),
+    ("first", "book", {"gates": "['UR','LSTM'"}, ["gates is", "'LSTM'", "list[str]"]),
+    ("first", "book", {"gates": "UR,LSTM]"}, ["gates is 'UR,LSTM]'", "list[str]"]),
     ("plain", "book", {"steps": "1"}, ["'steps'", "it has none"]),
 ]
 
@@ -76,6 +83,7 @@ def test_a_mistake_stops_before_anything_runs(book, page, profile, given, words)
         ("first: {stepz: 1}", ["'stepz'", "did you mean 'steps'"]),
         ("first: {steps: '1'}", ["steps is '1'", "type int"]),
         ("first: {gates: UR}", ["gates is 'UR'", "list[str]"]),
+        ("first: {steps: 0}", ["steps is 0; allowed: an integer >= 1"]),
         ("first: {fast: 1}", ["fast is 1", "type bool"]),
         ("first: {fast: 1", ["smoke.yaml is no YAML", "line 1"]),
     ],
@@ -90,3 +98,25 @@ def test_a_mistake_in_a_profile_is_named(book, text, words):
 def test_a_text_may_not_be_empty():
     with pytest.raises(ValueError, match="source is ' '; allowed: a value of type str"):
         Parameter("source", "str", "auto", "from where").parse(" ")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "message"),
+    [
+        ("hidden_size", "int", 0, "hidden_size is 0; allowed: an integer >= 1"),
+        ("longer_steps", "int", -1, "longer_steps is -1"),
+        ("batch_sizes", "list[int]", [4, 0], "batch_sizes is 0"),
+        ("gru_rates", "list[float]", [0.1, 0.0], "gru_rates is 0.0; allowed: a finite"),
+        ("tokens", "int", -1, "tokens is -1; allowed: an integer >= 0"),
+        ("bias", "float", float("inf"), "bias is inf; allowed: a finite number"),
+    ],
+)
+def test_a_number_out_of_its_names_range_is_refused(name, kind, value, message):
+    with pytest.raises(ValueError) as error:
+        Parameter(name, kind, value, "help").check_range(value)
+    assert message in str(error.value)
+
+
+def test_numbers_that_mean_all_or_none_are_kept():
+    for name in ("tokens", "pool", "finetune", "seed", "dropout_input", "p"):
+        Parameter(name, "int", 1, "help").check_range(0)

@@ -1,5 +1,6 @@
 """What stops a site from being published, and the workflow that asks."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import yaml
 from gatebook.paths import root
 from gatebook.run import publish
 from gatebook.run.execute import PageError
-from gatebook.run.publish import broken_links, check
+from gatebook.run.publish import broken_links, check, foreign_files
 
 
 @pytest.fixture
@@ -45,8 +46,42 @@ def test_a_link_that_leads_nowhere_is_named_with_its_page(site, link):
     assert broken_links(site) == [f"book/one.html: {link}"]
 
 
+FOREIGN = [
+    '<script src="https://x.org/a.js"></script>',
+    '<link rel="shortcut icon" href="//x.org/a.ico">',
+    '<img src="file:///home/me/a.png">',
+    '<img srcset="../index.html 1x, https://x.org/a.png 2x">',
+    '<video poster="http://x.org/a.png"></video>',
+    '<object data="https://x.org/a.svg"></object>',
+    """<p style="background: url('https://x.org/a.png')">""",
+    "<style>@import 'https://x.org/a.css';</style>",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_what_a_page_loads_from_elsewhere_is_named(site, text):
+    page = site / "book/one.html"
+    page.write_text(page.read_text() + text)
+    (line,) = foreign_files(site)
+    assert re.match(r"book/one\.html: (https?:|file:)?//", line)
+
+
+def test_a_style_sheet_that_loads_from_elsewhere_is_named(site):
+    sheet = site / "_static/a b.css"
+    sheet.write_text("a { background: url(//x.org/a.woff) } /* https://x.org */")
+    assert foreign_files(site) == ["_static/a b.css: //x.org/a.woff"]
+
+
+def test_links_to_follow_and_data_in_the_page_are_not_from_elsewhere(site):
+    sheet = site / "_static/a b.css"
+    sheet.write_text('a { background: url("data:image/svg+xml,%3csvg http://x.org") }')
+    page = site / "book/one.html"
+    page.write_text('<link rel="canonical" href="https://x.org"><img src="data:,">')
+    assert foreign_files(site) == []
+
+
 @pytest.fixture
-def checked(site, monkeypatch):
+def checked(site, book, monkeypatch):
     """The check, of a book that is built in no time and a lock that holds or not."""
     codes = [0]
     monkeypatch.setattr(publish, "build", lambda profile: site / "index.html")
@@ -71,6 +106,30 @@ def test_a_broken_link_stops(checked, site):
         check()
 
 
+def test_a_file_from_elsewhere_stops(checked, site):
+    (site / "index.html").write_text('<img src="https://x.org/a.png">')
+    with pytest.raises(PageError, match="(?s)1 files.*index.html: https://x.org/a.png"):
+        check()
+
+
+def test_the_smoke_profile_is_not_published(checked):
+    with pytest.raises(ValueError, match="unknown profile 'smoke'.*'laptop', 'paper'"):
+        check("smoke")
+
+
+def test_a_run_of_edited_code_is_named(checked, book, capsys):
+    run = {"page": "first", "name": "UR", "seed": 0, "status": "finished"}
+    for commit in ("1a", "1b+"):
+        file = book / f"data/results/first/laptop/{commit[:2]}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(run | {"metrics": {}, "commit": commit}))
+    check()
+    told = capsys.readouterr().err.splitlines()
+    assert told == [
+        "warning: data/results/first/laptop/1b.json was made by edited code"
+    ]
+
+
 def test_the_lock_is_compared_and_left_alone(tmp_path):
     for name in ("requirements.lock", "environment.yml", "pyproject.toml"):
         shutil.copy(root() / name, tmp_path)
@@ -86,7 +145,10 @@ def test_the_lock_is_compared_and_left_alone(tmp_path):
     assert lock.read_text() == edited
 
 
-@pytest.mark.parametrize("name", ["pages", "weekly"])
+WORKFLOWS = sorted(p.stem for p in (root() / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
 def test_workflows_run_what_exists_here(name):
     text = (root() / f".github/workflows/{name}.yml").read_text()
     workflow = yaml.safe_load(text)
@@ -100,6 +162,17 @@ def test_workflows_run_what_exists_here(name):
     for file in re.findall(r"(?:\.ci|tools)/[\w.]+", commands):
         assert (root() / file).is_file()
     assert workflow["permissions"] == {"contents": "read"}
+    # A tag can be moved to other code; a commit cannot.
+    for line in re.findall(r"uses: (.*)", text):
+        assert re.fullmatch(r"actions/[\w-]+@[0-9a-f]{40} # v[\d.]+", line)
+
+
+def test_tests_run_on_every_push_and_only_main_is_published():
+    folder = root() / ".github/workflows"
+    tests = yaml.safe_load((folder / "tests.yml").read_text())
+    assert {"push", "pull_request"} <= tests[True].keys()  # YAML's "on" is true
+    pages = yaml.safe_load((folder / "pages.yml").read_text())
+    assert pages["jobs"]["deploy"]["if"] == "github.ref == 'refs/heads/main'"
 
 
 def test_one_version_everywhere():
@@ -113,3 +186,6 @@ def test_one_version_everywhere():
 def test_stored_runs_have_a_licence_and_the_reason():
     text = (root() / "data/results/LICENSE").read_text()
     assert "CC-BY-4.0" in text and "Why:" in text
+    citation = yaml.safe_load((root() / "CITATION.cff").read_text())
+    assert "CC BY 4.0" in citation["message"]
+    assert "the commit that it names" in citation["message"]

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from filelock import FileLock
 from gatebook.experiment import Point, train_all
 from gatebook.results import Store
 from gatebook.run import point as points_module
+from gatebook.run import sweep as sweeps
 from gatebook.run.execute import KernelLost
 from gatebook.run.grid import points
 from gatebook.run.point import Order, run_point, stop
@@ -185,6 +187,35 @@ def test_ctrl_c_stores_and_the_same_command_goes_on(training, tmp_path_factory):
     assert numbers(training / "data/results") == expected(tmp_path_factory, ["G2"], [0])
 
 
+def test_a_worker_that_does_not_come_back_is_replaced(training, monkeypatch):
+    monkeypatch.setattr(sweeps, "LOST", 0.0)  # dask gives it up at once
+    with sweeps._client(None, 1) as client:
+        (pid,) = client.run(os.getpid).values()
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not client.cluster.workers)
+        point = one(seeds="0", rate="0")
+        outcomes = sweeps._Run(client, order(training), [point]).finish()
+    assert outcomes[point].status == "done", outcomes[point]
+
+
+def test_without_any_worker_a_sweep_ends(monkeypatch):
+    """No new one starts either: memory is short, say."""
+    monkeypatch.setattr(sweeps, "ALONE", 0.0)
+    cluster = SimpleNamespace(
+        scheduler_info={"workers": {}}, workers={}, worker_spec={}
+    )
+    run = sweeps._Run(SimpleNamespace(cluster=cluster), order("."), [])
+    with pytest.raises(OSError, match="no worker was alive for 0 s"):
+        run._replace_lost_workers()
+
+
+def test_a_worker_that_dies_at_its_start_is_one_line(monkeypatch):
+    monkeypatch.setattr(sweeps, "OWN_GROUP", "import os; os._exit(1)")
+    told = pytest.raises(OSError, match="one of 1 workers died while it started")
+    with told, sweeps._client(None, 1):
+        pass
+
+
 @pytest.mark.slow
 def test_two_sweeps_at_once_share_the_work(training, tmp_path_factory):
     both = [start(*GRID), start(*GRID)]
@@ -334,7 +365,10 @@ def test_a_point_whose_result_was_deleted_is_run_again(book):
     assert one().record()["results"] == [result.relative_to(book).as_posix()]
     result.unlink()
     assert run_point(one(), order(book)).status == "done"
-    assert result.exists()
+    text = result.read_text()
+    for cut in (text[:40], "", "{}"):
+        result.write_text(cut)
+        assert one().record() is None
 
 
 def test_a_record_that_was_cut_short_does_not_count(book):

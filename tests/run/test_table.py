@@ -31,7 +31,7 @@ def runs(book):
     again = Store("second", "laptop", book / FRESH)
     metrics = {"loss": 0.5, "flat 0.3": 7}
     again.run("O", 0, {"length": "long"}, lambda c: made() | {"metrics": metrics})
-    return table.stored()
+    return table.stored()[0]
 
 
 def names(runs):
@@ -39,7 +39,7 @@ def names(runs):
 
 
 def test_all_places_are_listed(runs):
-    assert len(runs) == 9 and len(table.stored("second")) == 2
+    assert len(runs) == 9 and len(table.stored("second")[0]) == 2
     assert [run["file"].split("/")[1] for run in runs][-3:] == [
         "sweeps",
         "results",
@@ -60,6 +60,7 @@ def test_all_places_are_listed(runs):
         (["loss=0.2", "name=LSTM"], [("LSTM", 2)]),
         (["name=U"], []),
         (["flat 0.3=7"], [("O", 0)]),
+        (["name = LSTM", " seed = 0 "], [("LSTM", 0)]),
     ],
 )
 def test_conditions_choose(runs, where, found):
@@ -73,6 +74,20 @@ def test_a_condition_on_nothing_is_refused(runs):
         table.chosen(runs, ["step=1"])
     with pytest.raises(ValueError, match="where is 'name'; allowed: name=value"):
         table.chosen(runs, ["name"])
+    with pytest.raises(ValueError, match="where is 'name='; allowed: name=value"):
+        table.chosen(runs, ["name="])
+    with pytest.raises(ValueError, match="where seed is '3:0', an empty range"):
+        table.chosen(runs, ["seed=3:0"])
+
+
+def test_a_bad_file_is_named_and_the_rest_is_listed(runs, book, cli):
+    bad = book / "data/results/first/laptop/A-seed0-00000000.json"
+    bad.write_text('{"page": "fir')
+    code, out, error = cli("results")
+    assert code == 1 and "9 runs" in out
+    assert error.startswith(f"error: result file {bad} is not JSON")
+    code, out, _ = cli("results", "--export", str(book / "runs.csv"))
+    assert code == 1 and "9 runs in" in out
 
 
 def test_parquet_holds_rows_and_curves(runs, tmp_path):
@@ -99,6 +114,9 @@ def test_another_ending_is_refused(runs, tmp_path):
     with pytest.raises(ValueError, match="unknown ending '.xlsx'"):
         table.export(runs, tmp_path / "runs.xlsx")
     table.export([], tmp_path / "none.csv")
+    with pytest.raises(ValueError, match="export is .*/nowhere/runs.csv'; allowed"):
+        table.export(runs, tmp_path / "nowhere" / "runs.csv")
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_thousand_runs_load_and_plot_in_a_second(book):

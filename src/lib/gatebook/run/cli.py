@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from gatebook.errors import check_choice
+from gatebook.errors import check_choice, check_device
 from gatebook.results import FRESH
-from gatebook.run.execute import PageError, run_page
+from gatebook.run.execute import KernelLost, PageError, run_page
 from gatebook.run.pages import PROFILES, find, page_names
 
 app = typer.Typer(
@@ -65,6 +65,7 @@ def run(
     Runs that are finished are not repeated, as long as the code is the same.
     """
     started = time.monotonic()
+    check_device("device", find(page).device(profile, _given(p or [])))
     target = run_page(page, profile, _given(p or []), fresh)
     print(f"done after {time.monotonic() - started:.0f} s: {target}")
 
@@ -123,13 +124,18 @@ def results(
     """List the stored runs, some of them, or write them to a file."""
     from gatebook.run import table
 
-    runs = table.chosen(table.stored(page), where or [])
+    found, wrong = table.stored(page)
+    runs = table.chosen(found, where or [])
     if export is None:
         print(*map(table.line, runs), sep="\n", end="\n" if runs else "")
         print(f"{len(runs)} runs")
-        return
-    table.export(runs, export)
-    print(f"{len(runs)} runs in {export}")
+    else:
+        table.export(runs, export)
+        print(f"{len(runs)} runs in {export}")
+    for message in wrong:
+        print(f"error: {message}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
 
 
 @app.command()
@@ -168,11 +174,17 @@ def ledger(
 ) -> None:
     """Each claim of the papers: theirs, ours, the verdict, the command."""
     from gatebook.ledger import all_entries, entries
+    from gatebook.ledger import pages as claimed
 
     check_choice("format", format, ("text", "json"))
     if fresh:
         os.environ["GATEBOOK_KEPT"] = FRESH
-    listed = entries(page) if page else list(all_entries())
+    if page and find(page).name not in claimed():
+        raise ValueError(
+            f"page {page!r} tests no claim of the papers; allowed: "
+            f"{', '.join(map(repr, claimed()))}"
+        )
+    listed = entries(find(page).name) if page else list(all_entries())
     if format == "json":
         print(json.dumps([vars(entry) for entry in listed], indent=1))
         return
@@ -188,6 +200,8 @@ def _given(texts: list[str]) -> dict[str, str]:
         name, sign, value = text.partition("=")
         if not sign:
             raise ValueError(f"-p is {text!r}; allowed: name=value")
+        if name.strip() in given:
+            raise ValueError(f"-p {name.strip()!r} is given twice; allowed: once")
         given[name.strip()] = value
     return given
 
@@ -198,11 +212,14 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == 130:  # what typer makes of Ctrl-C
-            print("stopped; what was finished is kept", file=sys.stderr)
+            print("stopped; the same command goes on from there", file=sys.stderr)
         raise
     except (ValueError, TypeError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KernelLost as error:
+        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
+        sys.exit(1)
     except (PageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

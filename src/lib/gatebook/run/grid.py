@@ -1,6 +1,7 @@
 """From the texts of ``--grid`` to the points of a sweep, all checked."""
 
 import itertools
+import math
 import re
 
 from gatebook.errors import suggest
@@ -8,6 +9,10 @@ from gatebook.run.pages import Page, Parameter, find
 from gatebook.run.point import SweepPoint
 
 RANGE = re.compile(r"(-?\d+):(-?\d+)(?::([1-9]\d*))?")
+LIKE_A_RANGE = re.compile(r"(?=.*:)[-\d\s,:]+")
+
+MOST = 10_000
+"""Points of a sweep, or values of a name, at most."""
 
 
 def points(
@@ -34,6 +39,9 @@ def points(
     for name, parameter, _ in axes:
         if taken.count(parameter.name) > 1 or parameter.name in given:
             raise ValueError(f"grid {name!r} is given twice; allowed: once")
+    count = math.prod(len(values) for _, _, values in axes)
+    if count > MOST:
+        raise ValueError(f"grid has {count} points; allowed: at most {MOST}")
     made = []
     for values in itertools.product(*(values for _, _, values in axes)):
         pairs = list(zip(axes, values, strict=True))
@@ -51,9 +59,7 @@ def points(
 
 def on_gpu(page: Page, profile: str, given: dict[str, str]) -> bool:
     """Whether the points will run on a GPU, by the page's parameter ``device``."""
-    own = page.parameters().get("device")
-    chosen = page.effective(profile, given).get("device", own and own.default)
-    return str(chosen).startswith("cuda")
+    return page.device(profile, given).startswith("cuda")
 
 
 def _axis(page: Page, text: str, together: bool) -> tuple[str, Parameter, list[str]]:
@@ -70,10 +76,10 @@ def _axis(page: Page, text: str, together: bool) -> tuple[str, Parameter, list[s
     if name not in axes:
         raise ValueError(
             f"unknown grid parameter {name!r} of page {page.name}; "
-            f"{suggest(name, axes) if axes else 'it has none'} (a list parameter by "
-            "its singular: one of its values a point)"
+            f"{suggest(name, axes) if axes else 'it has none'} (of a list parameter, "
+            "one value a point)"
         )
-    parameter, found = axes[name], values_of(name, values)
+    parameter, found = axes[name], values_of(f"grid {name}", values)
     if together and parameter.kind.startswith("list["):
         found = [",".join(found)]
     return name, parameter, found
@@ -82,21 +88,33 @@ def _axis(page: Page, text: str, together: bool) -> tuple[str, Parameter, list[s
 def axes_of(page: Page) -> dict[str, Parameter]:
     """The names that a grid over a page may use.
 
-    A list parameter goes by its singular: ``gate`` gives each point one of ``gates``.
+    A list parameter goes by its singular, too: ``gate`` is ``gates``, and gives each
+    point one of them.
     """
-    return {
-        p.name.removesuffix("s") if p.kind.startswith("list[") else p.name: p
-        for p in page.parameters().values()
-    }
+    own = page.parameters()
+    lists = [p for p in own.values() if p.kind.startswith("list[")]
+    return {p.name.removesuffix("s"): p for p in lists} | own
 
 
-def values_of(name: str, text: str) -> list[str]:
-    """``"0:3"`` is 0, 1, 2, and ``"0:9:3"`` is 0, 3, 6; else what commas part."""
+def values_of(option: str, text: str) -> list[str]:
+    """``"0:3"`` is 0, 1, 2, and ``"0:9:3"`` is 0, 3, 6; else what commas part.
+
+    Arguments:
+        option: what an error names, ``"grid seed"``.
+        text: as typed.
+    """
     if match := RANGE.fullmatch(text.strip()):
         first, end, by = (int(group or 1) for group in match.groups())
-        values = [str(n) for n in range(first, end, by)]
-    else:
-        values = [value.strip() for value in text.split(",")]
-    if not values or "" in values or len(set(values)) < len(values):
-        raise ValueError(f"grid {name} is {text!r}; allowed: values, each once")
+        count = max(0, -((first - end) // by))  # len(range()) has an upper limit
+        if not 0 < count <= MOST:
+            what = f"a range of {count} values" if count else "an empty range"
+            raise ValueError(f"{option} is {text!r}, {what}; allowed: 1 to {MOST}")
+        return [str(number) for number in range(first, end, by)]
+    if LIKE_A_RANGE.fullmatch(text):
+        raise ValueError(f"{option} is {text!r}; allowed: 0:3, 0:9:3 or 0,1,2")
+    values = [value.strip() for value in text.split(",")]
+    for value in values:
+        if not value or values.count(value) > 1:
+            what = f"{value!r} twice" if value else "an empty value"
+            raise ValueError(f"{option} is {text!r}, with {what}; allowed: each once")
     return values

@@ -1,7 +1,12 @@
 """The pages of the book, their parameters and their profiles."""
 
 import ast
+import functools
+import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +14,20 @@ import jupytext
 import papermill
 import yaml
 
-from gatebook.errors import check_choice, suggest
+from gatebook.errors import check_choice, check_count, check_positive, suggest
 from gatebook.gates import GATES
 from gatebook.paths import root
 
 PROFILES = ("smoke", "book", "laptop", "paper")
 """From the smallest budget to the papers' own."""
+
+RULES: dict[str, Callable[[str, Any], None]] = {
+    r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
+    r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
+    r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
+    r"(\w+_)?rates?": check_positive,
+}
+"""What numbers a parameter may have, by its name; a page checks the rest itself."""
 
 _SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -47,6 +60,8 @@ class Parameter:
                 return _parse_scalar(text, self.kind)
             if text.strip() == "[]":
                 return []
+            if text.strip().startswith("[") != text.strip().endswith("]"):
+                raise ValueError  # one bracket
             parts = text.strip().removeprefix("[").removesuffix("]").split(",")
             return [_parse_scalar(part.strip(" '\""), inner) for part in parts]
         except (ValueError, KeyError):
@@ -64,6 +79,15 @@ class Parameter:
                 f"{self.name} is {value!r}; allowed: a value of type {self.kind}"
             )
         return value
+
+    def check_range(self, value: Any) -> None:
+        """Refuse a number that no page can use, by this parameter's name."""
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, float) and not math.isfinite(one):
+                raise ValueError(f"{self.name} is {one!r}; allowed: a finite number")
+            for names, check in RULES.items():
+                if type(one) in (int, float) and re.fullmatch(names, self.name):
+                    check(self.name, one)
 
 
 def _parse_scalar(text: str, kind: str) -> Any:
@@ -108,16 +132,13 @@ class Page:
 
     def parameters(self) -> dict[str, Parameter]:
         """Parameters by name, in the order of the cell."""
-        found = papermill.inspect_notebook(self.notebook()) if self.has_code else {}
-        return {
-            name: Parameter(
-                name,
-                entry["inferred_type_name"],
-                ast.literal_eval(entry["default"]),
-                entry["help"].strip(),
-            )
-            for name, entry in found.items()
-        }
+        return dict(_parameters(self.file.read_text())) if self.has_code else {}
+
+    def device(self, profile: str, given: dict[str, str]) -> str:
+        """Where its models live: the parameter ``device``, if it has one."""
+        own = self.parameters().get("device")
+        chosen = self.effective(profile, given)
+        return str(chosen.get("device", own.default if own else "cpu"))
 
     def effective(self, profile: str, given: dict[str, str]) -> dict[str, Any]:
         """The profile's parameters with those given on the command line over them.
@@ -127,8 +148,8 @@ class Page:
             given: texts by name, as typed.
 
         Raises:
-            ValueError: for an unknown profile, name or gate, or a value of a wrong
-                type.
+            ValueError: for an unknown profile, name or gate, a value of a wrong type,
+                or one that `RULES` does not allow.
         """
         known = self.parameters()
         values = read_profile(profile).get(self.name) or {}
@@ -140,16 +161,36 @@ class Page:
                 )
         chosen = {name: known[name].check(value) for name, value in values.items()}
         chosen |= {name: known[name].parse(text) for name, text in given.items()}
-        for name in chosen:
+        for name, value in chosen.items():
+            known[name].check_range(value)
             if name == "gates" or name.endswith("_gates"):  # of the papers; no others
                 for gate in chosen[name]:
                     check_choice("gate", gate, GATES)
         return chosen
 
 
+@functools.lru_cache(maxsize=64)
+def _parameters(text: str) -> dict[str, Parameter]:
+    """Parameters of a page's text, read once: a sweep asks for each of its points."""
+    found = papermill.inspect_notebook(jupytext.reads(text, fmt="md:myst"))
+    return {
+        name: Parameter(
+            name,
+            entry["inferred_type_name"],
+            ast.literal_eval(entry["default"]),
+            entry["help"].strip(),
+        )
+        for name, entry in found.items()
+    }
+
+
+_yaml = functools.lru_cache(maxsize=16)(yaml.safe_load)
+"""The content of a YAML text, read once."""
+
+
 def page_names() -> list[str]:
     """All pages of the table of contents, in the book's order."""
-    toc = yaml.safe_load((root() / "_toc.yml").read_text())
+    toc = _yaml((root() / "_toc.yml").read_text())
     files = [toc["root"]]
     for part in toc.get("parts", [toc]):
         files += [chapter["file"] for chapter in part.get("chapters", [])]
@@ -179,6 +220,6 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
     try:
-        return yaml.safe_load(path.read_text()) or {}
+        return _yaml(path.read_text()) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"profile {path} is no YAML: {error}") from error

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.random import derive_seed
-from gatebook.results import STORED, commit
+from gatebook.results import STORED, commit, read
 from gatebook.run.execute import KernelLost, PageError, Place, execute, where
 from gatebook.run.imports import code_behind
 from gatebook.run.pages import Page, find
@@ -69,13 +69,14 @@ class SweepPoint:
         return Place(self.file("ipynb"), results, name)
 
     def record(self) -> dict[str, Any] | None:
-        """What was noted when the point was finished, if its results are all there."""
+        """What was noted when the point was finished, if its results are all whole."""
         try:
             noted = json.loads(self.file("json").read_text())
-            whole = all((root() / name).is_file() for name in noted["results"])
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+            for name in noted["results"]:
+                read(root() / name)  # a file that was cut short is no result
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return noted if whole else None
+        return noted
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ train as one batch can be put together in `gatebook.run.grid` alone.
 import contextlib
 import logging
 import os
+import re
 import sys
 import tempfile
 import time
@@ -16,8 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from gatebook.errors import check_count, check_positive
+from gatebook.errors import check_count, check_device, check_positive
 from gatebook.paths import root
+from gatebook.run.execute import KernelLost
 from gatebook.run.imports import code_behind
 from gatebook.run.point import Order, Outcome, SweepPoint, run_point, stop
 
@@ -26,6 +28,16 @@ RETRIES = 2
 
 GRACE = 45.0
 """Seconds that points have to store their state after Ctrl-C."""
+
+LOST = 60.0
+"""Seconds that a worker of this machine has to come back after its process was killed;
+then it is replaced. Dask's own 15 are too few for a busy machine, and it replaces none.
+"""
+
+ALONE = 180.0
+"""Seconds without any worker on this machine after which a sweep ends."""
+
+ADDRESS = re.compile(r"\w+://\S+:\d+")
 
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
@@ -64,11 +76,13 @@ def sweep(
         their state, and the same sweep goes on from there.
 
     Raises:
-        ValueError: for a wrong number.
+        ValueError: for a wrong number or address, or a device that is not here.
         OSError: if the scheduler cannot be reached.
     """
     check_count("threads", threads)
     check_positive("limit", limit)
+    if scheduler is not None and not ADDRESS.fullmatch(scheduler):
+        raise ValueError(f"scheduler is {scheduler!r}; allowed: tcp://host:8786")
     if workers is None:
         workers = max(1, cores() // threads)
     check_count("workers", workers)
@@ -78,6 +92,9 @@ def sweep(
     _tell_of_other_code(list(outcomes))
     if not waiting:
         return outcomes
+    if scheduler is None:
+        for point in waiting:
+            check_device("device", point.source.device(point.profile, point.given))
     order = Order(
         sweep=uuid.uuid4().hex,
         folder=str(root()),
@@ -110,17 +127,31 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
     """A client of a running scheduler, or of a new one with workers on this machine."""
     # Here, since it takes a second that no other command has to wait.
     import dask
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     if scheduler:
         with Client(scheduler, timeout=20) as client:
             yield client
         return
-    quiet = {"distributed.scheduler.allowed-failures": RETRIES}
+    settings = {
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.deploy.lost-worker-timeout": f"{LOST} s",
+    }
     with (
-        dask.config.set(quiet),
+        dask.config.set(settings),
         tempfile.TemporaryDirectory() as scratch,
-        LocalCluster(
+        _cluster(workers, scratch) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def _cluster(workers: int, scratch: str) -> Any:
+    """Workers on this machine, all of them up."""
+    from distributed import LocalCluster
+
+    try:
+        return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             memory_limit=0,  # the kernels hold the memory, which it does not see
@@ -128,10 +159,12 @@ def _client(scheduler: str | None, workers: int) -> Iterator[Any]:
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
             preload=[OWN_GROUP],
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+        )
+    except RuntimeError as error:
+        raise OSError(
+            f"one of {workers} workers died while it started; the same command tries "
+            "it again"
+        ) from error
 
 
 class _Run:
@@ -149,6 +182,7 @@ class _Run:
         self.futures: dict[Any, SweepPoint] = {}
         self.busy: dict[SweepPoint, float] = {}
         self.status = _Status(len(points))
+        self.alive = time.monotonic()
         for point in points:
             self._submit(point)
 
@@ -184,6 +218,7 @@ class _Run:
             for future in [f for f in self.futures if f.done()]:
                 self._note(self.futures.pop(future), future)
             self._try_busy_again()
+            self._replace_lost_workers()
             self.status.show(self._running)
 
     def _note(self, point: SweepPoint, future: Any) -> None:
@@ -199,6 +234,24 @@ class _Run:
             if time.monotonic() > when:
                 del self.busy[point]
                 self._submit(point)
+
+    def _replace_lost_workers(self) -> None:
+        """On this machine, start what dask has given up, or end if none comes back.
+
+        Those of a scheduler elsewhere come and go, and are its own affair.
+        """
+        cluster = self.client.cluster
+        if cluster is None or cluster.scheduler_info["workers"]:
+            self.alive = time.monotonic()
+        if cluster is None:
+            return
+        if time.monotonic() - self.alive > ALONE:
+            raise OSError(
+                f"no worker was alive for {ALONE:.0f} s and no new one started; the "
+                "same command goes on from there"
+            )
+        if len(cluster.workers) < len(cluster.worker_spec):
+            cluster.scale(len(cluster.worker_spec))
 
     def _running(self) -> str:
         """How many points are with how many workers."""
@@ -218,7 +271,9 @@ def _outcome(future: Any) -> Outcome:
         return Outcome("failed", 0.0, f"{RETRIES + 1} workers died while at it")
     except CancelledError:
         return Outcome("failed", 0.0, "the scheduler went away")
-    except Exception as error:  # tried again already; the others go on
+    except KernelLost as error:  # tried again already; the others go on
+        return Outcome("failed", 0.0, f"{error}; the same command goes on from there")
+    except Exception as error:
         return Outcome("failed", 0.0, str(error) or type(error).__name__)
 
 
@@ -281,6 +336,5 @@ def report(outcomes: dict[SweepPoint, Outcome]) -> int:
         if outcome.status == "failed":
             print(f"failed: {point.label}: {outcome.message}", file=sys.stderr)
     if counts["stopped"]:
-        print("the same command goes on from there", file=sys.stderr)
-        return 130
+        return 130  # as Ctrl-C does; the command line says that it goes on
     return 1 if counts["failed"] else 0

@@ -19,14 +19,21 @@ FOLDERS = (STORED, LIVE, "_build/results", FRESH)
 FORMATS = (".parquet", ".csv")
 
 
-def stored(page: str | None = None) -> list[Run]:
-    """Every stored run, with its file below the root under ``file``."""
+def stored(page: str | None = None) -> tuple[list[Run], list[str]]:
+    """Every stored run, with its file below the root under ``file``.
+
+    Returns:
+        the runs, and a line for each file that holds none.
+    """
     name = find(page).name if page else ""
-    runs = []
+    runs, wrong = [], []
     for folder in FOLDERS:
         for file in sorted((root() / folder / name).rglob("*.json")):
-            runs.append(read(file) | {"file": str(file.relative_to(root()))})
-    return runs
+            try:
+                runs.append(read(file) | {"file": str(file.relative_to(root()))})
+            except ValueError as error:
+                wrong.append(str(error))
+    return runs, wrong
 
 
 def row(run: Run) -> dict[str, Any]:
@@ -57,12 +64,13 @@ def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
     """
     for text in where:
         name, sign, values = text.partition("=")
-        if not sign:
+        name = name.strip()
+        if not sign or not values.strip():
             raise ValueError(f"where is {text!r}; allowed: name=value,value")
         known = {name for run in runs for name in _fields(run)}
         if runs and name not in known:
             raise ValueError(f"unknown field {name!r}; {suggest(name, sorted(known))}")
-        wanted = values_of(name, values)
+        wanted = values_of(f"where {name}", values)
         runs = [run for run in runs if _fits(run, name, wanted)]
     return runs
 
@@ -107,10 +115,12 @@ def export(runs: list[Run], file: Path) -> None:
     """Write runs as Parquet, or as CSV without their curves.
 
     Raises:
-        ValueError: for another ending.
+        ValueError: for another ending, or a folder that is not there.
         OSError: if the file cannot be written.
     """
     check_choice("ending", file.suffix, FORMATS)
+    if not file.parent.is_dir():
+        raise ValueError(f"export is {str(file)!r}; allowed: a file in a folder there")
     import pyarrow
     from pyarrow import csv, parquet
 
