@@ -65,6 +65,15 @@ def test_a_kept_profiles_own_points_are_kept(book):
     assert place("steps=9") == ("_build/sweeps", "laptop")
 
 
+def test_a_point_takes_over_no_run_of_other_code(book):
+    (kept,) = points("first", "laptop", ["gate=UR"], {})
+    (own,) = points("first", "laptop", ["gate=C"], {})
+    before = own.place().code
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("steps * 2", "steps * 3"))
+    assert kept.place().code == "" and own.place().code != before
+
+
 MISTAKES = [
     ("gat=UR", "unknown grid parameter 'gat' of page first; did you mean 'gate'?"),
     ("sed=1", "did you mean 'steps'?"),

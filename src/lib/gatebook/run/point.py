@@ -64,9 +64,11 @@ class SweepPoint:
     def place(self) -> Place:
         """Where its results go: the profile's own if they are part of it."""
         results, name = where(self.source, self.profile, self.parameters)
+        code = ""
         if results != root() / STORED:
             results, name = root() / LIVE, self.profile
-        return Place(self.file("ipynb"), results, name)
+            code = code_behind(self.source)[:8]  # no run of other code is taken over
+        return Place(self.file("ipynb"), results, name, code=code)
 
     def record(self) -> dict[str, Any] | None:
         """What was noted when the point was finished, if its results are all whole."""
