@@ -48,6 +48,12 @@ MISTAKES = {
     "dropout": (lambda: LSTM(4, 4, dropout=2.0), ["dropout is 2.0"]),
     "zoneout": (lambda: LSTM(4, 4, zoneout=(0.5, 7.0)), ["zoneout is 7.0"]),
     "bias": (lambda: LSTM(4, 4, bias=False, gate="UR"), ["bias is False", "'UR'"]),
+    "projection": (lambda: LSTM(4, 4, proj_size=2), ["proj_size is 2", "allowed: 0"]),
+    "alone": (lambda: LSTM(5, 4)(x[0]), ["(2, 4)", "(T, input_size)", "input_size 5"]),
+    "alone state": (
+        lambda: GRU(4, 4)(x[0], torch.zeros(1, 2, 4)),
+        ["h_0 has shape (1, 2, 4); allowed: (1, 4)", "(layers * directions, hidden"],
+    ),
     "width": (lambda: LSTM(5, 4)(x), ["(3, 2, 4)", "input_size 5"]),
     "axes": (lambda: LSTM(4, 4)(x[None]), ["(1, 3, 2, 4)", "(T, B, input_size)"]),
     "no step": (lambda: LSTM(4, 4)(x[:0]), ["(0, 2, 4)", "at least one step"]),
@@ -111,13 +117,20 @@ WRONG_KINDS = {
     "Gate(auxiliary='R')": "auxiliary is 'R'; allowed: an object of Plain, Tied, Refi",
     "LSTM(2, 2, zoneout=0.5)": "zoneout is 0.5; allowed: a pair of probabilities",
     "LSTM(2, 2, zoneout=(0.1,) * 3)": "zoneout is (0.1, 0.1, 0.1); allowed: a pair",
+    "LSTM(2, 2, batch_first='no')": "batch_first is 'no'; allowed: True or False",
+    "LSTM(2, 2, 1, 1)": "bias is 1; allowed: True or False",
+    "GRU(2, 2, seed=1.5)": "seed is 1.5; allowed: an integer",
+    "GRU(2, 2)(x, (x, x))": "hx is a tuple; allowed: a tensor h_0, or None",
+    "LSTM(2, 2)(x, x)": "hx is a Tensor; allowed: a pair of tensors (h_0, c_0)",
     "LSTM.from_torch(nn.GRU(2, 2))": "module is GRU; allowed: torch.nn.LSTM",
 }
 
 
 SHOW = """
+import torch
 from torch import nn
-from gatebook import LSTM, Gate
+from gatebook import GRU, LSTM, Gate
+x = torch.zeros(2, 2, 2)
 for call in {calls}:
     try:
         eval(call)

@@ -1,9 +1,14 @@
 """Streams: stable, separate, and able to go on where they stopped."""
 
+import contextlib
 import copy
 
+import pytest
 import torch
-from gatebook.random import Streams, derive_seed, generator
+from gatebook import GRU, LSTM, reference
+from gatebook.random import Streams, derive_seed, generator, same_draws
+from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 
 def test_a_seed_is_the_same_everywhere():
@@ -48,3 +53,46 @@ def test_the_default_generator_is_left_alone():
     generator("x", 1)
     draw(Streams(0), "noise")
     assert torch.equal(torch.rand(1), expected)
+
+
+# -- a pass that is run again for its gradient -------------------------------------
+
+NOISY = [
+    (LSTM, {"gate": "G2"}),
+    (LSTM, {"zoneout": (0.3, 0.2), "num_layers": 2, "dropout": 0.5}),
+    (GRU, {"weight_drop": 0.5, "h_detach": 0.5}),
+]
+
+
+def two_passes(kind, options, run):
+    """Gradients of two passes that ``run`` makes, and the draws that come next."""
+    torch.manual_seed(0)
+    rnn = kind(3, 5, seed=0, **options, dtype=torch.float64)
+    x = torch.randn(4, 2, 3, dtype=torch.float64, requires_grad=True)
+    outputs = [run(rnn, x)[0] for _ in range(2)]
+    (outputs[0].square().sum() + outputs[1].pow(3).sum()).backward()
+    return [x.grad, *(p.grad for p in rnn.parameters()), rnn(x)[0]]
+
+
+@pytest.mark.parametrize("where", [contextlib.nullcontext, reference])
+@pytest.mark.parametrize(("kind", "options"), NOISY)
+def test_gradients_are_right_where_a_pass_is_run_again(kind, options, where):
+    def again(rnn, x):
+        made = same_draws(nn.ModuleList([rnn]))
+        return checkpoint(rnn, x, use_reentrant=False, context_fn=made)
+
+    with where():
+        plain = two_passes(kind, options, lambda rnn, x: rnn(x))
+        for a, b in zip(two_passes(kind, options, again), plain, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("where", [contextlib.nullcontext, reference])
+def test_without_that_the_gradients_would_be_wrong(where):
+    def again(rnn, x):
+        return checkpoint(rnn, x, use_reentrant=False)
+
+    with where():
+        plain = two_passes(*NOISY[0], lambda rnn, x: rnn(x))
+        pairs = zip(two_passes(*NOISY[0], again), plain, strict=True)
+        assert not all(torch.allclose(a, b) for a, b in pairs)

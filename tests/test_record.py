@@ -67,6 +67,33 @@ def test_unit_means_average_over_time_and_batch():
         unit_means(model, x, "refin")
 
 
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("lengths", [[6, 4, 1], [1, 6, 4]])
+def test_packed_sequences_have_packed_gates_without_padding(kind, lengths):
+    model = kind(2, 5, 2, gate="UR", bidirectional=True).eval()
+    sequences = [torch.randn(n, 2) for n in lengths]
+    packed = nn.utils.rnn.pack_sequence(sequences, enforce_sorted=False)
+    with record(model) as gates:
+        out, _ = model(packed)
+    assert gates["l1_reverse"]["refine"].batch_sizes.equal(out.batch_sizes)
+    for name, values in gates["l0_reverse"].items():
+        assert values.data.shape == (sum(lengths), 5)
+        padded, _ = nn.utils.rnn.pad_packed_sequence(values)
+        for k, x in enumerate(sequences):
+            with record(model) as alone:
+                model(x)
+            one = alone["l0_reverse"][name][:, 0]
+            torch.testing.assert_close(padded[: len(x), k], one)
+
+
+def test_unit_means_of_packed_sequences_count_real_steps_only():
+    model, sequences = LSTM(2, 4), [torch.randn(n, 2) for n in (6, 1)]
+    means = unit_means(model, nn.utils.rnn.pack_sequence(sequences))
+    each = torch.tensor([unit_means(model, x[:, None]) for x in sequences])
+    expected = (6 * each[0] + each[1]) / 7
+    assert means == pytest.approx(expected.tolist())
+
+
 def test_a_recording_inside_another_gives_way_to_it_again():
     model, x = LSTM(2, 4), torch.randn(5, 3, 2)
     with record(model) as outer:

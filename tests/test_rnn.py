@@ -1,5 +1,7 @@
 """The modules against torch's own, and against loops written by hand."""
 
+import copy
+import io
 import itertools
 
 import hypothesis
@@ -20,7 +22,7 @@ from gatebook.gates import (
     Tied,
     Uniform,
 )
-from gatebook.random import Streams
+from gatebook.random import Streams, dropped
 from gatebook.rnn import _kept, together
 from hypothesis import strategies as st
 from torch import nn
@@ -120,10 +122,71 @@ def test_state_dicts_fit_both_ways():
     torch.testing.assert_close(ours(x)[0], theirs(x)[0])
 
 
-def test_a_module_without_bias_has_none():
-    assert not [
-        n for n, _ in LSTM(3, 4, bias=False, gate="O").named_parameters() if "bias" in n
-    ]
+@pytest.mark.parametrize("gate", ["UR", "R"])
+def test_weights_with_other_rows_of_equal_shape_are_refused(gate):
+    ours, theirs = LSTM(3, 5, gate=gate), nn.LSTM(3, 5)
+    before = ours.weight_ih_l0.clone()
+    message = "rows of the weights are input, forget, .*; allowed: refine, forget"
+    with pytest.raises(ValueError, match=message):
+        ours.load_state_dict(theirs.state_dict())
+    with pytest.raises(ValueError, match=message):
+        nn.Sequential(ours).load_state_dict(nn.Sequential(theirs).state_dict())
+    with pytest.raises(ValueError, match="rows of the weights are refine"):
+        LSTM(3, 5).load_state_dict(ours.state_dict())
+    assert torch.equal(before, ours.weight_ih_l0)
+
+
+def test_weights_with_the_same_rows_go_from_gate_to_gate():
+    ours, file = LSTM(3, 5, gate="UR"), io.BytesIO()
+    LSTM(3, 5, gate="OR").load_state_dict(ours.state_dict())
+    LSTM(3, 5, gate="UR").load_state_dict(dict(ours.state_dict()))  # no metadata
+    torch.save(copy.deepcopy(ours).state_dict(), file)
+    file.seek(0)
+    LSTM(3, 5, gate="R").load_state_dict(torch.load(file, weights_only=True))
+    LSTM(3, 5, gate="G2").load_state_dict(nn.LSTM(3, 5).state_dict())
+    GRU(3, 5).load_state_dict(nn.GRU(3, 5).state_dict())
+    nn.LSTM(3, 5).load_state_dict(LSTM(3, 5).state_dict())
+
+
+@pytest.mark.parametrize("gate", ["O", "LSTM0", "G2", "sharpened"])
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_module_without_bias_has_none(kind, gate):
+    bare, whole = kind(3, 4, bias=False, gate=gate), kind(3, 4, gate=gate)
+    assert not [n for n, _ in bare.named_parameters() if "bias" in n]
+    whole.load_state_dict(whole.state_dict() | bare.state_dict())
+    x = torch.randn(5, 2, 3)
+    torch.testing.assert_close(bare.eval()(x)[0], whole.eval()(x)[0])
+
+
+@pytest.mark.parametrize("gate", ["LSTM", "C", "U", "UR"])
+def test_a_bias_that_starts_elsewhere_cannot_be_left_out(gate):
+    with pytest.raises(ValueError, match="starts with a bias other than 0"):
+        LSTM(3, 4, bias=False, gate=gate)
+
+
+@pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
+def test_frozen_weights_stay_frozen_both_ways(kind, torch_kind):
+    theirs = torch_kind(3, 5)
+    theirs.weight_hh_l0.requires_grad_(False)
+    frozen = [p.requires_grad for p in theirs.parameters()]
+    ours = kind.from_torch(theirs)
+    assert [p.requires_grad for p in ours.parameters()] == frozen
+    assert [p.requires_grad for p in ours.to_torch().parameters()] == frozen
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_weights_are_listed_as_torch_lists_them(bias):
+    theirs = nn.LSTM(3, 5, 2, bias, bidirectional=True)
+    ours = LSTM.from_torch(theirs)
+    ours.flatten_parameters()
+    for a, b in zip(ours.all_weights, theirs.all_weights, strict=True):
+        assert all(map(torch.equal, a, b)) and len(a) == len(b)
+
+
+def test_dropout_of_a_single_layer_is_told_to_do_nothing():
+    with pytest.warns(UserWarning, match="dropout is 0.5 and num_layers is 1"):
+        LSTM(3, 4, dropout=0.5)
+    GRU(3, 4, num_layers=2, dropout=0.5, proj_size=0)
 
 
 def test_equal_parameters_on_both_sides():
@@ -271,6 +334,58 @@ def test_an_empty_batch_gives_an_empty_output():
     assert out.shape == (5, 0, 4) and h.shape == c.shape == (1, 0, 4)
 
 
+# -- dropout -----------------------------------------------------------------------
+
+
+def test_dropout_between_layers_is_decided_by_the_modules_seed():
+    def first(seed):
+        torch.manual_seed(1)
+        rnn = LSTM(3, 50, 2, dropout=0.5, seed=seed)
+        torch.manual_seed(seed + 5)  # has no part in it
+        return rnn(torch.ones(6, 4, 3))[0]
+
+    a, b, other = first(0), first(0), first(1)
+    assert torch.equal(a, b) and not torch.equal(a, other)
+    expected = torch.rand(3)
+    torch.manual_seed(6)
+    assert torch.equal(torch.rand(3), expected)  # nothing was drawn there
+
+
+@pytest.mark.parametrize("p", [0.3, 1.0])
+def test_dropout_acts_between_the_layers_only(p):
+    rnn, x = LSTM(3, 20, 2, dropout=p, seed=2, **F64), torch.randn(6, 4, 3, **F64)
+    one, two = LSTM(3, 20, **F64), LSTM(20, 20, **F64)
+    for name, value in rnn.state_dict().items():
+        layer = (one, two)[int(name[-1])]
+        getattr(layer, f"{name[:-1]}0").data.copy_(value)
+    between = dropped(one(x)[0], p, Streams(2)["dropout", "cpu"])
+    assert (between == 0).double().mean().item() == pytest.approx(p, abs=0.05)
+    torch.testing.assert_close(rnn(x)[0], two(between)[0])
+    torch.testing.assert_close(rnn.eval()(x)[0], two(one(x)[0])[0])
+
+
+# -- the meta device ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_module_is_made_without_memory_and_filled_later(kind):
+    with torch.device("meta"):
+        rnn = kind(3, 4, gate="U", seed=1)
+    assert all(p.is_meta for p in rnn.parameters())
+    rnn.to_empty(device="cpu").reset_parameters()
+    assert rnn(torch.ones(5, 2, 3))[0].isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"gate": "G2", "h_detach": 0.5}])
+def test_shapes_and_gradients_are_known_without_numbers(options):
+    noisy = {"zoneout": (0.1, 0.2), "weight_drop": 0.5, "dropout": 0.5}
+    rnn = LSTM(3, 4, 2, **options, **(noisy if options else {}), device="meta")
+    out, (h, _) = rnn(torch.zeros(5, 2, 3, device="meta"))
+    out.sum().backward()
+    assert out.shape == (5, 2, 4) and h.shape == (2, 2, 4)
+    assert rnn.weight_hh_l0.grad.is_meta
+
+
 # -- weight drop -------------------------------------------------------------------
 
 
@@ -321,7 +436,7 @@ def test_a_weight_drop_that_leaves_nothing_is_refused(p):
 @pytest.mark.parametrize(
     "options",
     [
-        {"num_layers": 2, "bidirectional": True},
+        {"num_layers": 2, "bidirectional": True, "dropout": 0.3},
         {"batch_first": True, "zoneout": (0.1, 0.2), "weight_drop": 0.3},
     ],
 )
@@ -342,6 +457,3 @@ def test_modules_that_do_not_fit_each_other_are_refused():
         together([LSTM(2, 5), LSTM(2, 6)], [x, x])
     with pytest.raises(ValueError, match="allowed: equal sizes"):
         together([LSTM(2, 5), LSTM(2, 5)], [x, x[:2]])
-    pair = [LSTM(2, 5, num_layers=2, dropout=0.1) for _ in range(2)]
-    with pytest.raises(ValueError, match="dropout is above 0"):
-        together(pair, [x, x])

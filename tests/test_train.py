@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
@@ -24,12 +24,14 @@ from gatebook.train import (
     History,
     Job,
     Plan,
+    SequenceModel,
     Until,
     build,
     evaluate,
     fit,
     fit_together,
 )
+from torch import nn
 
 TASK = Adding(8, batch_size=16, validation_size=40)
 PLAN = Plan(20, learning_rate=1e-2, evaluate_every=5)
@@ -95,10 +97,42 @@ def test_evaluation_leaves_no_trace_and_weighs_batches_by_size():
     assert evaluate(model, TASK, parts)["loss"] == pytest.approx(whole["loss"])
 
 
+def test_evaluation_leaves_every_module_in_its_mode_after_an_error_too():
+    model = noisy_model()
+    model.head.eval()  # frozen by the user
+    evaluate(model, TASK, TASK.validation())
+    with pytest.raises(ValueError, match="input_size 2"):
+        evaluate(model, TASK, Copy(3, batch_size=2).validation())
+    assert model.training and model.rnn.training and not model.head.training
+    fit(model, TASK, Plan(1))
+    assert model.rnn.training and not model.head.training
+
+
 def test_a_head_of_two_layers_reads_the_last_steps():
     model = build(Copy(2), LSTM, 4, 0, head_size=7, bidirectional=True)
     assert [m.out_features for m in model.head if hasattr(m, "out_features")] == [7, 9]
     assert model(torch.zeros(22, 3, 10)).shape == (10, 3, 9)
+
+
+@pytest.mark.parametrize(
+    ("first", "options", "message"),
+    [
+        (True, {}, "batch_first of rnn is True; allowed: False"),
+        (False, {"steps_read": 0}, "steps_read is 0; allowed: an integer >= 1"),
+        (False, {"head_size": -1}, "head_size is -1; allowed: an integer >= 0"),
+    ],
+)
+@pytest.mark.parametrize("kind", [LSTM, nn.GRU])
+def test_a_head_that_reads_something_else_is_refused(kind, first, options, message):
+    with pytest.raises(ValueError, match=message):
+        SequenceModel(kind(2, 4, batch_first=first), 3, **{"steps_read": 1} | options)
+
+
+def test_a_sequence_shorter_than_what_is_read_is_refused():
+    model = SequenceModel(LSTM(2, 4), 3, steps_read=5)
+    assert model(torch.zeros(5, 1, 2)).shape == (5, 1, 3)
+    with pytest.raises(ValueError, match="steps_read is 5, but the sequence has 4"):
+        model(torch.zeros(4, 1, 2))
 
 
 def test_clipping_bounds_the_step():
@@ -128,6 +162,19 @@ def test_annealing_switches_detaching_off_for_the_last_share_only():
     model = build(task, LSTM, 4, 0, h_detach=0.5)
     fit(model, task, Plan(10, anneal=0.3))
     assert seen == [0.5] * 7 + [0.0] * 3
+
+
+def test_a_model_detaches_as_before_when_the_run_is_over():
+    model, plan = build(TASK, LSTM, 4, 0, h_detach=0.5), Plan(4, anneal=0.9)
+    fit(model, TASK, plan)
+    assert model.rnn.gate.gradient == HDetach(0.5)
+
+    def stop(line):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(model, TASK, plan, report=stop)
+    assert model.rnn.gate.gradient == HDetach(0.5)
 
 
 BAD = [
@@ -438,7 +485,7 @@ def test_a_run_that_diverges_as_it_is_stopped_stays_diverged(tmp_path):
 
 
 def stopped(path, plan=PLAN, **options):
-    """Leaves the checkpoint of a run that was stopped after five steps."""
+    """Leaves the checkpoint of a run that was stopped after five steps; its model."""
 
     def stop(line):
         signal.raise_signal(signal.SIGINT)
@@ -446,6 +493,7 @@ def stopped(path, plan=PLAN, **options):
     model = build(TASK, LSTM, 4, 0, **options)
     with pytest.raises(KeyboardInterrupt):
         fit(model, TASK, plan, checkpoint=path, report=stop)
+    return model
 
 
 def test_another_plan_is_refused(tmp_path):
@@ -456,6 +504,31 @@ def test_another_plan_is_refused(tmp_path):
         fit(build(TASK, LSTM, 4, 0), TASK, other, checkpoint=path)
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (replace(TASK, length=9), r"task\.length is 9,.*made with 8"),
+        (replace(TASK, seed=7), r"task\.seed is 7,.*made with 0"),
+        (Copy(8), r"task\.kind is 'Copy',.*made with 'Adding'"),
+    ],
+)
+def test_another_task_is_refused(tmp_path, other, words):
+    path = tmp_path / "c.safetensors"
+    stopped(path)
+    with pytest.raises(ValueError, match=words):
+        fit(build(other, LSTM, 4, 0), other, PLAN, checkpoint=path)
+
+
+def test_a_field_that_is_not_compared_makes_no_other_task(tmp_path):
+    @dataclass(frozen=True)
+    class Told(Adding):
+        tell: object = field(default=print, compare=False)
+
+    path, task, model = tmp_path / "c.safetensors", Told(8), build(TASK, LSTM, 4, 0)
+    fit(model, task, Plan(2), checkpoint=path, checkpoint_seconds=0)
+    assert fit(model, Told(8, tell=max), Plan(2), checkpoint=path).step == 2
+
+
 OTHERS = [
     ({"gate": "U"}, "gate=Gate(activation=Uniform()"),
     ({"h_detach": 0.5}, "HDetach(p=0.5, per='step')"),
@@ -464,6 +537,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:dropout is 0.5 and num_layers is 1")
 @pytest.mark.parametrize(("options", "words"), OTHERS)
 def test_another_model_of_equal_shapes_is_refused_and_left_alone(
     tmp_path, options, words
@@ -478,10 +552,11 @@ def test_another_model_of_equal_shapes_is_refused_and_left_alone(
     assert all(map(torch.equal, before.values(), other.state_dict().values()))
 
 
-def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
+@pytest.mark.parametrize("same", [False, True], ids=["new model", "same model"])
+def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path, same):
     path, plan = tmp_path / "c.safetensors", replace(PLAN, anneal=0.9)
-    stopped(path, plan, h_detach=0.5)
-    model = build(TASK, LSTM, 4, 0, h_detach=0.5)
+    model = stopped(path, plan, h_detach=0.5)
+    model = model if same else build(TASK, LSTM, 4, 0, h_detach=0.5)
     history = fit(model, TASK, plan, checkpoint=path)
     straight = build(TASK, LSTM, 4, 0, h_detach=0.5)
     assert plain(history.curves) == plain(fit(straight, TASK, plan).curves)
@@ -490,20 +565,21 @@ def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path):
 # -- several models at once --------------------------------------------------------
 
 
-def company(seeds=(0, 1, 2)):
+def company(seeds=(0, 1, 2), **options):
     """Models that differ in seed, gate and learning rate."""
     gates, rates = ("UR", "G2", "LSTM"), (1e-2, 1e-3, 3e-2)
     made = []
     for seed, gate, rate in zip(seeds, gates, rates, strict=True):
         task = Adding(6, batch_size=4, seed=seed, validation_size=8)
-        model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2)
+        model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2, **options)
         made.append(Job(model, task, Plan(6, rate, evaluate_every=2)))
     return made
 
 
-def test_models_trained_together_have_the_numbers_of_each_alone():
-    together = fit_together(company())
-    alone = [fit(j.model, j.task, j.plan) for j in company()]
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2, "dropout": 0.3}])
+def test_models_trained_together_have_the_numbers_of_each_alone(options):
+    together = fit_together(company(**options))
+    alone = [fit(j.model, j.task, j.plan) for j in company(**options)]
     for a, b in zip(together, alone, strict=True):
         assert repr(a.curves) == repr(b.curves)  # repr: NaN is the same as NaN
 
@@ -546,9 +622,9 @@ def test_models_of_different_shapes_train_together_too():
     assert all(h.status == "finished" for h in fit_together(jobs))
 
 
-def test_dropout_is_refused_in_company():
+def test_torchs_own_dropout_is_refused_in_company():
     jobs = company()
-    model = build(jobs[0].task, LSTM, 5, 0, num_layers=2, dropout=0.1)
+    model = SequenceModel(nn.LSTM(2, 5, num_layers=2, dropout=0.1), 1, 1)
     with pytest.raises(ValueError, match=r"dropout of rnn is 0\.1; allowed: 0"):
         fit_together([replace(jobs[0], model=model), jobs[1]])
 

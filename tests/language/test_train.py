@@ -127,6 +127,21 @@ def test_lengths_of_windows_are_as_the_code_draws_them():
     assert min(draw_length(6, g) for _ in range(200)) == 5
 
 
+def test_more_validations_than_windows_are_refused_at_once():
+    recipe = Recipe(1, batch_size=4, bptt=70, checks=5)
+    message = "checks is 5 with a bptt of 70, .* 300 tokens a column.*at most 4"
+    with pytest.raises(ValueError, match=message):
+        fit(model(), small(), recipe)
+
+
+@pytest.mark.parametrize("varied", [True, False])
+def test_as_many_validations_as_windows_are_one_each(varied):
+    recipe = Recipe(3, batch_size=4, bptt=23, checks=13, varied=varied)
+    progress = fit(model(), small(), recipe)
+    epochs = progress.history.curves["epoch"]
+    assert epochs[-1] == 3 and len(set(epochs)) == len(epochs)
+
+
 class Stop(Exception):
     """Ends a run where no step is."""
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gatebook.files import Content, FileError, read_checked, write_checked
+from gatebook.random import streams_of
 
 
 class CheckpointError(FileError):
@@ -39,7 +40,7 @@ def save_checkpoint(
                 tensors[f"optimizer.{index}.{key}"] = value
             else:
                 scalars[f"{index}.{key}"] = value
-    for name, streams in _streams(model):
+    for name, streams in streams_of(model).items():
         tensors |= {f"stream.{name}.{k}": v for k, v in streams.state().items()}
     tensors |= {f"torch.{k}": g.get_state() for k, g in _generators(model).items()}
     values = {"progress": progress, "optimizer": scalars, "made_with": made_with}
@@ -66,7 +67,7 @@ def load_checkpoint(
     try:
         model.load_state_dict(_under(tensors, "model."))
         _restore_optimizer(optimizer, tensors, json.loads(header["optimizer"]))
-        for name, streams in _streams(model):
+        for name, streams in streams_of(model).items():
             streams.load_state(_under(tensors, f"stream.{name}."))
         for name, generator in _generators(model).items():
             generator.set_state(tensors[f"torch.{name}"])
@@ -126,16 +127,12 @@ def _restore_optimizer(
 
 
 def _generators(model: nn.Module) -> dict[str, torch.Generator]:
-    """Torch's own generators where the model lives; dropout draws from them."""
+    """Torch's own generators where the model lives; its dropout draws from them."""
     generators = {"cpu": torch.default_generator}
     for p in model.parameters():
         if p.device.type == "cuda":
             generators["cuda"] = torch.cuda.default_generators[p.device.index]
     return generators
-
-
-def _streams(model: nn.Module) -> list[tuple[str, Any]]:
-    return [(n, m.streams) for n, m in model.named_modules() if hasattr(m, "streams")]
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -56,6 +56,18 @@ def check_count(parameter: str, value: Any, least: int = 1) -> None:
         raise ValueError(f"{parameter} is {value!r}; allowed: an integer >= {least}")
 
 
+def check_integer(parameter: str, value: Any) -> None:
+    """Raise ``TypeError`` unless ``value`` is an integer; a truth value is none."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{parameter} is {value!r}; allowed: an integer")
+
+
+def check_flag(parameter: str, value: Any) -> None:
+    """Raise ``TypeError`` unless ``value`` is a truth value."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{parameter} is {value!r}; allowed: True or False")
+
+
 def check_device(parameter: str, value: str) -> None:
     """Raise ``ValueError`` unless ``value`` is a device that this machine has."""
     known = ["cpu"]

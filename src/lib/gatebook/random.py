@@ -5,10 +5,15 @@ detach draws: the authors' code draws both from one stream, so that changing `p`
 changes the batches too. Here each purpose has a generator of its own.
 """
 
+import contextlib
 import hashlib
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatebook.errors import check_integer
 
 
 def derive_seed(*parts: object) -> int:
@@ -22,11 +27,35 @@ def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Gener
     return torch.Generator(device=device).manual_seed(derive_seed(*parts))
 
 
+def dropped(
+    x: Float[Tensor, "*shape"],
+    p: float,
+    g: torch.Generator,
+    shape: tuple[int, ...] | None = None,
+) -> Float[Tensor, "*shape"]:
+    """Dropout: zeros with probability p, the other values divided by 1 - p.
+
+    Torch's own draws from its default generator, which the seed of a model does not
+    decide, and which all models share.
+
+    Arguments:
+        x: values.
+        p: probability, in [0, 1].
+        g: draws the numbers, on the device of ``x``.
+        shape: of the mask, where values of ``x`` share it; its size is 1 there.
+    """
+    numbers = torch.rand(shape or x.shape, generator=g, device=x.device)
+    return torch.where(numbers < p, 0.0, x / max(1 - p, 1e-12))
+
+
 class Streams:
     """Named generators derived from one seed, made when first used.
 
     Arguments:
         seed: any integer; equal seeds give equal draws.
+
+    Raises:
+        TypeError: for a seed that is no integer.
 
     Example:
         >>> streams = Streams(0)
@@ -35,14 +64,18 @@ class Streams:
     """
 
     def __init__(self, seed: int):
+        check_integer("seed", seed)
         self.seed = seed
         self._generators: dict[str, torch.Generator] = {}
 
     def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
         purpose, device = key
-        name = f"{purpose}@{torch.device(device).type}"
+        kind = torch.device(device).type
+        name = f"{purpose}@{kind}"
         if name not in self._generators:
-            self._generators[name] = generator(self.seed, purpose, device=device)
+            # Meta tensors hold no numbers, and there is no generator on their device.
+            place = "cpu" if kind == "meta" else device
+            self._generators[name] = generator(self.seed, purpose, device=place)
         return self._generators[name]
 
     def state(self) -> dict[str, Tensor]:
@@ -55,3 +88,59 @@ class Streams:
         for name, value in state.items():
             purpose, device = name.split("@")
             self[purpose, device].set_state(value)
+
+
+def streams_of(model: nn.Module) -> dict[str, Streams]:
+    """The streams of a model and of its parts, by the part's name."""
+    parts = {n: getattr(m, "streams", None) for n, m in model.named_modules()}
+    return {name: s for name, s in parts.items() if isinstance(s, Streams)}
+
+
+Context = contextlib.AbstractContextManager[None]
+
+
+def same_draws(model: nn.Module) -> Callable[[], tuple[Context, Context]]:
+    """For ``context_fn`` of `torch.utils.checkpoint.checkpoint`: draw the same again.
+
+    That function runs a pass anew before its gradient, to save memory, and puts
+    torch's own generators back for it. The streams of a model it does not know: noise,
+    detaching, dropout, zoneout and weight drop would differ between the two passes,
+    and the gradient would be wrong.
+
+    Arguments:
+        model: all whose streams the pass draws from.
+
+    Example:
+        >>> from gatebook import LSTM
+        >>> from torch.utils.checkpoint import checkpoint
+        >>> rnn, x = LSTM(2, 3, gate="G2"), torch.zeros(4, 1, 2, requires_grad=True)
+        >>> options = {"use_reentrant": False, "context_fn": same_draws(rnn)}
+        >>> output, _ = checkpoint(rnn, x, **options)
+    """
+
+    def contexts() -> tuple[Context, Context]:
+        before: dict[str, dict[str, Tensor]] = {}
+        return _noted(model, before), _from(model, before)
+
+    return contexts
+
+
+@contextlib.contextmanager
+def _noted(model: nn.Module, before: dict[str, dict[str, Tensor]]) -> Iterator[None]:
+    """Note where the streams are as the pass begins."""
+    before |= {name: s.state() for name, s in streams_of(model).items()}
+    yield
+
+
+@contextlib.contextmanager
+def _from(model: nn.Module, before: dict[str, dict[str, Tensor]]) -> Iterator[None]:
+    """The streams start where they were noted, and go on afterwards as if unused."""
+    streams = streams_of(model)
+    now = {name: s.state() for name, s in streams.items()}
+    try:
+        for name, s in streams.items():
+            s.load_state(before[name])
+        yield
+    finally:
+        for name, s in streams.items():
+            s.load_state(now[name])

@@ -1,21 +1,27 @@
 """Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from gatebook import fused
 from gatebook.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
-from gatebook.errors import check_count, check_fraction, check_probability
+from gatebook.errors import (
+    check_count,
+    check_flag,
+    check_fraction,
+    check_probability,
+)
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
-from gatebook.random import Streams
+from gatebook.random import Streams, dropped
 from gatebook.scan import Draws, Pass, Result, Weights, draw, layer
 
 State = tuple[Tensor, Tensor]
@@ -25,7 +31,8 @@ class RNN(nn.Module):
     """What `LSTM` and `GRU` share: layers, directions, lengths, state.
 
     Parameters have `torch.nn.LSTM`'s names and, for the standard gate, its shapes
-    and row order, so that a ``state_dict`` fits both.
+    and row order, so that a ``state_dict`` fits both. Another gate may have the same
+    shapes with other blocks in their rows, and refuses it.
     """
 
     core_type: type[Core]
@@ -47,6 +54,7 @@ class RNN(nn.Module):
         zoneout: tuple[float, float] = (0.0, 0.0),
         weight_drop: float = 0.0,
         seed: int | None = None,
+        proj_size: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
@@ -54,14 +62,13 @@ class RNN(nn.Module):
         sizes = {"input_size": input_size, "hidden_size": hidden_size}
         for name, value in (sizes | {"num_layers": num_layers}).items():
             check_count(name, value)
-        check_probability("dropout", dropout)
+        flags = {"bias": bias, "batch_first": batch_first}
+        for name, value in (flags | {"bidirectional": bidirectional}).items():
+            check_flag(name, value)
+        _check_dropout(dropout, num_layers)
         _check_zoneout(zoneout)
+        _check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
-        if not bias and resolve(gate) not in (resolve("LSTM0"), resolve("O")):
-            raise ValueError(
-                f"bias is False, but gate {gate!r} is defined by its bias; "
-                "allowed: bias=True, or gate 'LSTM0' or 'O'"
-            )
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
@@ -69,12 +76,16 @@ class RNN(nn.Module):
         self.core = self.core_type(
             with_detach(resolve(gate), h_detach, c_detach), hidden_size
         )
-        self.recorder: dict[str, dict[str, Tensor]] | None = None
+        if not bias:
+            _check_bias_is_zero(self.core, gate)
+        self.recorder: dict[str, dict[str, Any]] | None = None  # see record.Record
         self._make_parameters(device, dtype)
         self.reset_parameters()
         if seed is None:
-            seed = int(torch.randint(2**62, ()))
+            seed = int(torch.randint(2**62, (), device="cpu"))
         self.streams = Streams(seed)
+        self.register_state_dict_post_hook(_note_rows)
+        self.register_load_state_dict_pre_hook(_check_rows)
 
     # -- parameters --------------------------------------------------------
 
@@ -119,7 +130,9 @@ class RNN(nn.Module):
                 elif name.startswith("bias_hh"):
                     parameter.zero_()
                 else:
-                    parameter.copy_(initial_bias(self.core))
+                    with torch.device("cpu"):  # the default may have no numbers
+                        bias = initial_bias(self.core)
+                    parameter.copy_(bias)
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.
@@ -135,9 +148,18 @@ class RNN(nn.Module):
             self.core, replace(self.gate, gradient=replace(rule, p=p))
         )
 
+    @property
+    def all_weights(self) -> list[list[nn.Parameter]]:
+        """The parameters, a list for each layer and direction, in torch's order."""
+        names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
+        return [[getattr(self, f"{n}_{s}") for n in names] for s in self.suffixes()]
+
+    def flatten_parameters(self) -> None:
+        """Nothing: torch's modules lay their weights out for cuDNN, these do not."""
+
     def _sizes(self) -> tuple[Any, ...]:
         """What modules that run together have in common."""
-        own = (self.input_size, self.hidden_size, self.num_layers, self.dropout)
+        own = (self.input_size, self.hidden_size, self.num_layers)
         return (type(self), *own, self.bidirectional, self.batch_first)
 
     # -- running -----------------------------------------------------------
@@ -149,15 +171,20 @@ class RNN(nn.Module):
         if isinstance(input, PackedSequence):
             return self._run_packed(input, h, c)
         if input.dim() == 2:
-            h, c = (s if s is None else s.unsqueeze(1) for s in (h, c))
-            column = input.unsqueeze(0 if self.batch_first else 1)
-            out, h, c = self._run(column, h, c)
-            assert isinstance(out, Tensor)
-            return out.squeeze(0 if self.batch_first else 1), h.squeeze(1), c.squeeze(1)
+            return self._run_alone(input, h, c)
         self._check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
         out, h, c = self._layers(x, self._state(h, x, "h_0"), self._state(c, x, "c_0"))
         return (out.transpose(0, 1) if self.batch_first else out), h, c
+
+    def _run_alone(
+        self, x: Float[Tensor, "T I"], h: Tensor | None, c: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A sequence without a batch: a batch of one."""
+        self._check_input(x, axes=2)
+        h, c = self._state(h, x, "h_0"), self._state(c, x, "c_0")
+        out, h, c = self._layers(x[:, None], h[:, None], c[:, None])
+        return out.squeeze(1), h.squeeze(1), c.squeeze(1)
 
     def _run_packed(
         self, packed: PackedSequence, h: Tensor | None, c: Tensor | None
@@ -167,11 +194,12 @@ class RNN(nn.Module):
         self._check_input(x)
         h, c = self._state(h, x, "h_0"), self._state(c, x, "c_0")
         out, h, c = self._layers(x, h, c, lengths)
-        if packed.sorted_indices is None:
-            again = pack_padded_sequence(out, lengths)
-        else:
-            again = pack_padded_sequence(out, lengths, enforce_sorted=False)
-        return again, h, c
+        in_order = packed.sorted_indices is None
+        pack = partial(pack_padded_sequence, lengths=lengths, enforce_sorted=in_order)
+        for gates in (self.recorder or {}).values():
+            for name, value in gates.items():
+                gates[name] = pack(value)
+        return pack(out), h, c
 
     def _layers(
         self,
@@ -209,6 +237,12 @@ class RNN(nn.Module):
             return None
         return draw(self.core, x, self.zoneout, self.streams)
 
+    def _drop(self, x: Float[Tensor, "T B W"]) -> Float[Tensor, "T B W"]:
+        """Dropout between two layers."""
+        if not self.training or self.dropout == 0:
+            return x
+        return dropped(x, self.dropout, self.streams["dropout", x.device])
+
     def _weights(self, suffix: str) -> Weights:
         weight_ih = getattr(self, f"weight_ih_{suffix}")
         weight_hh = self._drop_weights(getattr(self, f"weight_hh_{suffix}"))
@@ -227,14 +261,15 @@ class RNN(nn.Module):
 
     # -- checks ------------------------------------------------------------
 
-    def _check_input(self, x: Tensor) -> None:
-        order = "(B, T, input_size)" if self.batch_first else "(T, B, input_size)"
-        if x.dim() != 3 or x.shape[-1] != self.input_size:
+    def _check_input(self, x: Tensor, axes: int = 3) -> None:
+        first = self.batch_first and axes == 3
+        order = "T" if axes == 2 else "B, T" if first else "T, B"
+        if x.dim() != axes or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"input has shape {tuple(x.shape)}; allowed: {order} with "
-                f"input_size {self.input_size}"
+                f"input has shape {tuple(x.shape)}; allowed: ({order}, input_size) "
+                f"with input_size {self.input_size}"
             )
-        if x.shape[1 if self.batch_first else 0] == 0:
+        if x.shape[1 if first else 0] == 0:
             raise ValueError(
                 f"input has shape {tuple(x.shape)}; allowed: at least one step"
             )
@@ -254,14 +289,17 @@ class RNN(nn.Module):
             )
 
     def _state(self, state: Tensor | None, x: Tensor, name: str) -> Tensor:
-        """The initial state, zeros by default; shape (layers · directions, B, H)."""
-        shape = (len(self.suffixes()), x.shape[1], self.hidden_size)
+        """The initial state, zeros by default; shape (layers · directions, B, H).
+
+        Of a sequence without a batch, (T, I), it has no axis B either.
+        """
+        shape = (len(self.suffixes()), *x.shape[1:-1], self.hidden_size)
         if state is None:
             return x.new_zeros(shape)
         if tuple(state.shape) != shape:
             raise ValueError(
                 f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
-                "(layers * directions, batch, hidden_size)"
+                f"(layers * directions{', batch' * (x.dim() - 2)}, hidden_size)"
             )
         self._check_place(state, name)
         return state
@@ -271,6 +309,8 @@ class RNN(nn.Module):
     @classmethod
     def from_torch(cls, module: nn.RNNBase) -> "RNN":
         """The same network as this library's module, weights copied.
+
+        Frozen weights stay frozen.
 
         Raises:
             TypeError: if ``module`` is not torch's counterpart.
@@ -285,13 +325,14 @@ class RNN(nn.Module):
             raise ValueError(f"proj_size is {module.proj_size}; allowed: 0")
         ours = cls(**_torch_arguments(module), gate="LSTM0")
         ours.load_state_dict(module.state_dict())
+        _freeze_as(ours, module)
         return ours.train(module.training)
 
     def to_torch(self) -> nn.RNNBase:
         """Torch's own module with the same weights, for a standard gate.
 
         Noise and h-detach act in training only and are left behind. Zoneout is
-        not: its mean acts in evaluation too.
+        not: its mean acts in evaluation too. Frozen weights stay frozen.
 
         Raises:
             ValueError: if the gate computes what torch's module cannot, or with
@@ -309,6 +350,7 @@ class RNN(nn.Module):
             )
         theirs = self.torch_type(**_torch_arguments(self))
         theirs.load_state_dict(self.state_dict())
+        _freeze_as(theirs, self)
         return theirs.train(self.training)
 
     def _evaluates_as_torch(self) -> bool:
@@ -365,7 +407,7 @@ def _stack(
     last: list[list[tuple[Tensor, Tensor]]] = [[] for _ in count]
     for depth in range(one.num_layers):
         if depth > 0:
-            xs = [F.dropout(xs[k], one.dropout, modules[k].training) for k in count]
+            xs = [modules[k]._drop(xs[k]) for k in count]
         outs: list[list[Tensor]] = [[] for _ in count]
         for row in range(depth * ways, depth * ways + ways):
             passes = [
@@ -408,17 +450,13 @@ def together(modules: Sequence[RNN], inputs: Sequence[Tensor]) -> list[Tensor]:
             ``batch_first`` has it.
 
     Raises:
-        ValueError: for modules or inputs of different shapes, or with dropout
-            between layers: its draws come from one stream for all modules, so that
-            their numbers would depend on their company.
+        ValueError: for modules or inputs of different shapes.
     """
     if not fit_each_other(modules, inputs):
         raise ValueError(
             f"modules are {[repr(m) for m in modules]} and inputs "
             f"{[tuple(x.shape) for x in inputs]}; allowed: equal sizes"
         )
-    if any(m.dropout and m.num_layers > 1 for m in modules):
-        raise ValueError("dropout is above 0; allowed: 0 for modules run together")
     for module, x in zip(modules, inputs, strict=True):
         module._check_input(x)
     first = modules[0].batch_first
@@ -434,6 +472,62 @@ def _torch_arguments(module: nn.Module) -> dict[str, Any]:
     weight = module.weight_ih_l0
     common = {name: getattr(module, name) for name in names.split()}
     return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def _note_rows(module: RNN, state: dict, prefix: str, metadata: dict) -> None:
+    """Say in a ``state_dict``'s metadata whose rows the weights have."""
+    metadata["rows"] = list(module.core.blocks())
+
+
+def _check_rows(
+    module: RNN, state: dict, prefix: str, metadata: dict, *rest: Any
+) -> None:
+    """Refuse weights whose rows are another gate's: equal shapes do not tell.
+
+    A ``state_dict`` of torch's module says nothing of rows, and has torch's. One that
+    came through a plain dictionary or a file may have no metadata, and is believed.
+    """
+    own = list(module.core.blocks())
+    standard = list(module.core_type(Gate(), module.hidden_size).blocks())
+    rows = metadata.get("rows", standard) if metadata else own
+    if rows != own:
+        raise ValueError(
+            f"rows of the weights are {', '.join(rows)}; allowed: {', '.join(own)}, "
+            "the gate's"
+        )
+
+
+def _freeze_as(target: nn.Module, source: nn.Module) -> None:
+    """Let those parameters have a gradient that have one in ``source``."""
+    for name, parameter in source.named_parameters():
+        target.get_parameter(name).requires_grad_(parameter.requires_grad)
+
+
+def _check_dropout(dropout: Any, num_layers: int) -> None:
+    check_probability("dropout", dropout)
+    if dropout and num_layers == 1:
+        warnings.warn(
+            f"dropout is {dropout} and num_layers is 1: dropout acts between layers, "
+            "so that it does nothing here",
+            stacklevel=3,
+        )
+
+
+def _check_projection(proj_size: Any) -> None:
+    if proj_size != 0:
+        raise ValueError(
+            f"proj_size is {proj_size!r}; allowed: 0, since the papers' cells do not "
+            "project their state"
+        )
+
+
+def _check_bias_is_zero(core: Core, gate: str | Gate) -> None:
+    """Raise if without its bias the gate would start as another one."""
+    if initial_bias(core).any():
+        raise ValueError(
+            f"bias is False, but gate {gate!r} starts with a bias other than 0; "
+            "allowed: bias=True, or a gate without one, such as 'LSTM0', 'G2' or 'O'"
+        )
 
 
 def _check_zoneout(zoneout: Any) -> None:
@@ -462,6 +556,16 @@ def _flip(x: Float[Tensor, "T B I"], lengths: Tensor | None) -> Float[Tensor, "T
     return x.gather(0, source[..., None].expand_as(x))
 
 
+def _pair(hx: Any) -> State:
+    """The states h_0 and c_0; torch takes them as a list, too."""
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        raise TypeError(
+            f"hx is a {type(hx).__name__}; allowed: a pair of tensors (h_0, c_0), or "
+            "None"
+        )
+    return hx[0], hx[1]
+
+
 class LSTM(RNN):
     """A long short-term memory with any gate of the grid, called as `torch.nn.LSTM`.
 
@@ -469,7 +573,8 @@ class LSTM(RNN):
         input_size: features of the input.
         hidden_size: H, units of each layer.
         num_layers: stacked layers.
-        bias: two bias vectors a layer, as torch has them.
+        bias: two bias vectors a layer, as torch has them; ``False`` needs a gate
+            whose bias starts at 0.
         batch_first: input and output as (B, T, features).
         dropout: probability of dropout between layers, in training.
         bidirectional: a second direction in each layer, concatenated.
@@ -479,8 +584,9 @@ class LSTM(RNN):
         zoneout: probabilities (of c, of h) to keep a unit's old value.
         weight_drop: probability that an entry of the recurrent weight is 0 in a
             training pass, below 1; the others are scaled up.
-        seed: seed of the module's own random streams (noise, detaching,
-            zoneout); ``None`` draws one from torch's default generator.
+        seed: seed of the module's own random streams (noise, detaching, zoneout,
+            dropout, weight drop); ``None`` draws one from torch's default generator.
+        proj_size: 0, as there are no projections; here for torch's callers.
         device: where the parameters live.
         dtype: their dtype.
 
@@ -510,7 +616,7 @@ class LSTM(RNN):
             the outputs (T, B, directions · H) in the input's form, and the last
             (h_n, c_n), each (layers · directions, B, H).
         """
-        h, c = hx if hx is not None else (None, None)
+        h, c = (None, None) if hx is None else _pair(hx)
         out, h, c = self._run(input, h, c)
         return out, (h, c)
 
@@ -540,5 +646,9 @@ class GRU(RNN):
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Run over a sequence; shapes as in `LSTM.forward`, with one state."""
+        if not isinstance(hx, Tensor | None):
+            raise TypeError(
+                f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None"
+            )
         out, h, _ = self._run(input, hx, hx)
         return out, h

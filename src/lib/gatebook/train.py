@@ -1,9 +1,10 @@
 """One training loop for all tasks and models."""
 
+import contextlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from gatebook import interrupts
 from gatebook.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
-from gatebook.random import Streams
+from gatebook.modes import evaluating
+from gatebook.random import Streams, dropped
 from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
 
@@ -37,8 +39,7 @@ class Dropout(nn.Module):
         """Zeros with probability p, the others divided by 1 - p."""
         if not self.training or self.p == 0:
             return x
-        numbers = torch.empty_like(x).uniform_(generator=self.streams["head", x.device])
-        return torch.where(numbers < self.p, 0.0, x / max(1 - self.p, 1e-12))
+        return dropped(x, self.p, self.streams["head", x.device])
 
     def extra_repr(self) -> str:
         """Its probability; a checkpoint tells models apart by it."""
@@ -51,11 +52,15 @@ class SequenceModel(nn.Module):
     Arguments:
         rnn: an `LSTM`, a `GRU` or torch's own, with time first.
         output_size: K, the head's outputs.
-        steps_read: how many steps at the end the head reads.
+        steps_read: how many steps at the end the head reads, at least 1.
         head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
             has 256 for images, P3 none).
         head_dropout: probability of dropout on that layer (P2 D.2: 0.5 where there
             is zoneout); needs gatebook's own ``rnn``.
+
+    Raises:
+        ValueError: for a size or probability that is not allowed, or an ``rnn`` with
+            the batch first; in a pass, for a sequence shorter than ``steps_read``.
     """
 
     def __init__(
@@ -67,6 +72,13 @@ class SequenceModel(nn.Module):
         head_dropout: float = 0.0,
     ):
         super().__init__()
+        check_count("output_size", output_size)
+        check_count("steps_read", steps_read)
+        check_count("head_size", head_size, least=0)
+        if rnn.batch_first:
+            raise ValueError(
+                "batch_first of rnn is True; allowed: False: tasks have time first"
+            )
         if head_dropout and not (head_size and isinstance(rnn, RNN)):
             raise ValueError(
                 f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
@@ -86,6 +98,11 @@ class SequenceModel(nn.Module):
 
     def read(self, hidden: Float[Tensor, "T B H"]) -> Float[Tensor, "S B K"]:
         """Outputs of the head on the last ``steps_read`` of these."""
+        if len(hidden) < self.steps_read:
+            raise ValueError(
+                f"steps_read is {self.steps_read}, but the sequence has {len(hidden)} "
+                "steps; allowed: at most as many"
+            )
         return self.head(hidden[-self.steps_read :])
 
 
@@ -162,7 +179,8 @@ class Plan:
         clip: largest gradient norm; ``None`` leaves it as it is.
         evaluate_every: steps between evaluations.
         anneal: share of the run's end without detaching (P3's code: the last 39
-            of 600 epochs, so 0.065; its report does not mention it).
+            of 600 epochs, so 0.065; its report does not mention it). After the run
+            the model detaches as before.
     """
 
     steps: int
@@ -212,19 +230,19 @@ class Until(Plan):
 
 
 def evaluate(model: nn.Module, task: Task, batches: list[Batch]) -> dict[str, float]:
-    """Mean scores over the examples of ``batches``, in evaluation mode."""
-    was_training = model.training
-    model.eval()
+    """Mean scores over the examples of ``batches``, in evaluation mode.
+
+    Afterwards, and after an error, each module has the mode that it had.
+    """
     total: dict[str, float] = {}
     count = 0
-    with torch.no_grad():
+    with evaluating(model):
         for x, target in batches:
             x, target = (t.to(_device(model)) for t in (x, target))
             size = x.shape[1]
             count += size
             for name, value in task.scores(model(x), target).items():
                 total[name] = total.get(name, 0.0) + value * size
-    model.train(was_training)
     return {name: value / count for name, value in total.items()}
 
 
@@ -241,11 +259,14 @@ def fit(
 
     A loss or gradient that is not finite ends the run as diverged. With a
     checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had. Ctrl-C waits for the end of the step, where the state is
-    whole; then the state is stored and Ctrl-C raised. A second one stops at once.
+    that it would have had; a file of another model, task or plan is refused. (A task
+    is known by the fields of its dataclass and by what it describes.) Ctrl-C waits for
+    the end of the step, where the state is whole; then the state is stored and Ctrl-C
+    raised. A second one stops at once.
 
     Arguments:
-        model: changed in place.
+        model: changed in place; put into training mode unless it is in it, so that
+            parts which are not in training mode then stay as they are.
         task: gives the batch of each step.
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
@@ -282,13 +303,13 @@ def fit_together(
     twelve cost little more than one.
 
     Raises:
-        ValueError: if several models draw dropout, which comes from one stream for
-            all of them: their numbers would depend on their company.
+        ValueError: if one of several models has torch's own dropout, which draws from
+            one stream for all of them: their numbers would depend on their company.
     """
     _check_company(jobs)
     runs = [_Training(job) for job in jobs]
     saved = time.monotonic()
-    with interrupts.held() as came:
+    with _cores_restored([job.model for job in jobs]), interrupts.held() as came:
         for run in runs:
             run.begin()
         while (going := [run for run in runs if run.goes_on()]) and not came:
@@ -310,11 +331,12 @@ def _check_company(jobs: Sequence[Job]) -> None:
     for job in jobs:
         for name, module in job.model.named_modules():
             p = module.p if isinstance(module, nn.Dropout) else 0
-            if isinstance(module, RNN | nn.RNNBase):
+            if isinstance(module, nn.RNNBase):
                 p = module.dropout if module.num_layers > 1 else 0
             if p:
                 raise ValueError(
-                    f"dropout of {name} is {p}; allowed: 0 for models trained together"
+                    f"dropout of {name} is {p}; allowed: 0 for torch's own modules in "
+                    "models trained together"
                 )
 
 
@@ -330,7 +352,7 @@ class _Training:
         self.recent: list[float] = []
         self.device = _device(job.model)
         made_with = asdict(job.plan) | {"device": self.device.type}
-        self.made_with = made_with | parts(job.model)
+        self.made_with = made_with | _words_of(job.task) | parts(job.model)
         self.validation = job.task.validation()
 
     def begin(self) -> None:
@@ -344,7 +366,8 @@ class _Training:
         if not self.history.curves:
             scores = evaluate(self.model, self.task, self.validation)
             self.history.note(0, scores | {"train_loss": float("nan")})
-        self.model.train()
+        if not self.model.training:  # else its frozen parts stay frozen
+            self.model.train()
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""
@@ -382,6 +405,17 @@ class _Training:
         """The curves of the whole run."""
         self.history.seconds = time.monotonic() - self.started
         return self.history
+
+
+def _words_of(task: Task) -> dict[str, str]:
+    """What tells a task from another: its kind, its data and its fields, in words.
+
+    A field with ``compare=False`` does not make it another task.
+    """
+    own = {"kind": type(task).__name__} | task.describe()
+    if is_dataclass(task):
+        own |= {f.name: getattr(task, f.name) for f in fields(task) if f.compare}
+    return {f"task.{name}": repr(value) for name, value in own.items()}
 
 
 def _step(runs: Sequence[_Training]) -> None:
@@ -434,6 +468,18 @@ def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
         for module in model.modules():
             if isinstance(module, RNN) and module.gate.gradient != Full():
                 module.set_detach(0.0)
+
+
+@contextlib.contextmanager
+def _cores_restored(models: Sequence[nn.Module]) -> Iterator[None]:
+    """Whatever happens within, detaching has its probability again afterwards."""
+    rnns = [m for model in models for m in model.modules() if isinstance(m, RNN)]
+    cores = [rnn.core for rnn in rnns]
+    try:
+        yield
+    finally:
+        for rnn, core in zip(rnns, cores, strict=True):
+            rnn.core = core
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -20,8 +20,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_between, check_count, check_fraction
-from gatebook.language.model import LanguageModel, detached, evaluating
+from gatebook.language.model import LanguageModel, detached
 from gatebook.language.perplexity import WINDOW, Perplexity
+from gatebook.modes import evaluating
 
 BLOCK = 256
 """Targets that are looked up at once; the figure does not depend on it."""

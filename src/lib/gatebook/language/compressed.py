@@ -147,7 +147,7 @@ def mean_slope(model: LanguageModel, window: Columns) -> float:
             noise = layer.gate.noise
             t = noise.tau if isinstance(noise, Sharpened) else 1.0
             for name in ("effective_forget", "effective_input"):
-                g = gates["l0"][name]
+                g = gates["l0"][name].data
                 slopes.append((g * (1 - g) / t).flatten())
     return torch.cat(slopes).mean().item()
 

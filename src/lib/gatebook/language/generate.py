@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gatebook.errors import check_count
 from gatebook.language.corpus import UNK, Corpus
-from gatebook.language.model import LanguageModel, evaluating
+from gatebook.language.model import LanguageModel
+from gatebook.modes import evaluating
 from gatebook.random import generator
 
 

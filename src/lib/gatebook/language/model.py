@@ -1,7 +1,6 @@
 """AWD-LSTM with any gate (Merity et al. 2018; P1 §4.1.1), and P2's one-layer model."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from gatebook.errors import check_count, check_fraction
 from gatebook.gates import Gate
 from gatebook.language.head import Adaptive, Head, Linear
-from gatebook.random import Streams, derive_seed
+from gatebook.random import Streams, derive_seed, dropped
 from gatebook.rnn import LSTM
 
 State = list[tuple[Tensor, Tensor]]
@@ -196,36 +195,23 @@ class LanguageModel(nn.Module):
         if not self.training or p == 0:
             return x
         # The mask of a word is looked up, which is the same as to drop its row.
-        keep = self._rand(self.vocabulary_size, 1) >= p
+        g, device = self._generator(), x.device
+        keep = torch.rand(self.vocabulary_size, 1, generator=g, device=device) >= p
         return x * keep[ids] / (1 - p)
 
     def _locked(self, x: Float[Tensor, "T B W"], p: float) -> Float[Tensor, "T B W"]:
         """Dropout with one mask for all steps of a window."""
         if not self.training or p == 0:
             return x
-        return x * (self._rand(1, *x.shape[1:]) >= p) / (1 - p)
+        return dropped(x, p, self._generator(), (1, *x.shape[1:]))
 
-    def _rand(self, *shape: int) -> Tensor:
-        device = self.embedding.weight.device
-        g = self.streams["dropout", device]
-        return torch.rand(*shape, generator=g, device=device)
+    def _generator(self) -> torch.Generator:
+        return self.streams["dropout", self.embedding.weight.device]
 
 
 def detached(state: State) -> State:
     """The state without its past: no gradient flows from a window into the last."""
     return [(h.detach(), c.detach()) for h, c in state]
-
-
-@contextlib.contextmanager
-def evaluating(model: LanguageModel) -> Iterator[None]:
-    """Evaluation mode, and no gradients, within."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
 
 
 def _run(

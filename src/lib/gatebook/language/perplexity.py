@@ -9,8 +9,9 @@ from torch import Tensor
 
 from gatebook.errors import check_choice, check_count
 from gatebook.language.corpus import Corpus
-from gatebook.language.model import LanguageModel, detached, evaluating
+from gatebook.language.model import LanguageModel, detached
 from gatebook.language.windows import begins_of
+from gatebook.modes import evaluating
 
 WINDOW = 256
 """Steps that are run at once; the figure does not depend on it."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from gatebook.errors import check_choice
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import LanguageModel, detached
+from gatebook.modes import evaluating
 
 WINDOW = 256
 """Steps that are run at once; the figures do not depend on it."""
@@ -41,24 +42,20 @@ def article_losses(
     ids = getattr(corpus, part)
     before = torch.cat([ids.new_tensor([corpus.eos]), ids[:-1]])
     cuts = [cut for cut in corpus.articles[part].tolist() if cut]
-    was_training = model.training
-    model.eval()
-    losses = _losses(model, _side(before, cuts), _side(ids, cuts))
-    model.train(was_training)
-    return losses
+    with evaluating(model):
+        return _losses(model, _side(before, cuts), _side(ids, cuts))
 
 
 def _losses(model: LanguageModel, read: Tensor, target: Tensor) -> Tensor:
     device = model.embedding.weight.device
     state, found = model.start(read.shape[1]), []
-    with torch.no_grad():
-        for x, y in zip(read.split(WINDOW), target.split(WINDOW), strict=True):
-            x, y = x.to(device), y.to(device)
-            raw, _, state = model(x.clamp(min=0), state)
-            state, there = detached(state), y >= 0
-            loss = raw.new_full(y.shape, math.nan)
-            loss[there] = model.nll(raw[there], y[there])
-            found.append(loss.cpu())
+    for x, y in zip(read.split(WINDOW), target.split(WINDOW), strict=True):
+        x, y = x.to(device), y.to(device)
+        raw, _, state = model(x.clamp(min=0), state)
+        state, there = detached(state), y >= 0
+        loss = raw.new_full(y.shape, math.nan)
+        loss[there] = model.nll(raw[there], y[there])
+        found.append(loss.cpu())
     return torch.cat(found)
 
 

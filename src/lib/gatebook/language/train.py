@@ -88,7 +88,8 @@ def fit(
         ``finetuned_test``.
 
     Raises:
-        ValueError: for a corpus of another vocabulary or shorter than a window.
+        ValueError: for a corpus of another vocabulary, or one that is shorter than a
+            window or than as many windows as there are validations in an epoch.
     """
     run = _Training(model, corpus, recipe, seed, checkpoint, report)
     run.begin()
@@ -177,7 +178,8 @@ class _Training:
             history = History(**stored.pop("history"))
             self.progress = Progress(**stored, history=history)
         self.started = time.monotonic() - self.progress.history.seconds
-        self.model.train()
+        if not self.model.training:  # else its frozen parts stay frozen
+            self.model.train()
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""
@@ -205,9 +207,9 @@ class _Training:
         if not self._step():
             place.history.diverged_at = place.history.step
             return
-        for row in self._check_rows():
-            if before < row <= place.row:
-                self._check()
+        # A drawn length may be far above the mean: two that are due are one then.
+        if any(before < row <= place.row for row in self._check_rows()):
+            self._check()
         if place.row >= self.rows:
             place.row, place.epoch = 0, place.epoch + 1
             self.whole.state = self.model.start(self.recipe.batch_size)
@@ -383,4 +385,10 @@ def _check_long_enough(rows: int, recipe: Recipe) -> None:
         raise ValueError(
             f"bptt is {recipe.bptt} with a batch_size of {recipe.batch_size}, but the "
             f"train text has {rows} tokens a column; allowed: fewer, or a longer text"
+        )
+    if rows < recipe.bptt * recipe.checks:
+        raise ValueError(
+            f"checks is {recipe.checks} with a bptt of {recipe.bptt}, but the train "
+            f"text has {rows} tokens a column, so that two would fall into one window; "
+            f"allowed: at most {rows // recipe.bptt}"
         )

@@ -117,9 +117,13 @@ def _make_current(folder: Path, code: str, anew: bool) -> None:
     """
     write_atomic(folder / CODE, code.encode())
     files = [file for file in folder.iterdir() if file.suffix in ENDINGS]
-    for run in {file.with_suffix(".json") for file in files}:
-        if anew or not run.stem.endswith(f"-{code}"):
-            discard(run)
+    runs = {file.with_suffix(".json") for file in files}
+    old = {run for run in runs if anew or not run.stem.endswith(f"-{code}")}
+    if old:
+        why = "as --fresh asks" if anew else "the code has changed since"
+        print(f"{len(old)} earlier runs are removed from {folder}: {why}", flush=True)
+    for run in old:
+        discard(run)
 
 
 def notebook_of(page: str, profile: str) -> Path:
