@@ -139,7 +139,7 @@ def test_on_a_gpu_points_of_one_shape_train_side_by_side():
     points = [point(k, name) for k in range(2) for name in ("UR", "LSTM")]
     points += [point(num_layers=2), point(num_layers=2, dropout=0.5)]
     points += [Point("UR", 0, Copy(9), Plan(1), 6)]
-    assert experiment._groups(points, "cuda:0") == [[0, 1, 2, 3], [4], [5], [6]]
+    assert experiment._groups(points, "cuda:0") == [[0, 1, 2, 3], [4, 5], [6]]
     assert experiment._groups(points, "cpu") == [[k] for k in range(7)]
 
 

@@ -175,11 +175,10 @@ def _groups(points: Sequence[Point], device: str) -> list[list[int]]:
 
 
 def _shape(point: Point) -> tuple[Any, ...]:
-    """What points must share to train side by side; a point with dropout is alone."""
+    """What points must share to train side by side."""
     x, _ = point.task.batch(0)
     sizes = [point.options.get(k) for k in ("num_layers", "bidirectional")]
-    own = id(point) if point.options.get("dropout") else None
-    return (point.core, point.hidden_size, tuple(x.shape), *sizes, own)
+    return (point.core, point.hidden_size, tuple(x.shape), *sizes)
 
 
 def _train(
