@@ -55,8 +55,6 @@ def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/registry.yaml").write_text("{}")
     (tmp_path / "requirements.lock").write_text("torch==2.13.0\n")
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "registry.yaml").touch()
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     return tmp_path
 
