@@ -65,8 +65,9 @@ def run(
     Runs that are finished are not repeated, as long as the code is the same.
     """
     started = time.monotonic()
-    check_device("device", find(page).device(profile, _given(p or [])))
-    target = run_page(page, profile, _given(p or []), fresh)
+    given = _given(p or [])
+    check_device("device", find(page).device(profile, given))
+    target = run_page(page, profile, given, fresh)
     print(f"done after {time.monotonic() - started:.0f} s: {target}")
 
 

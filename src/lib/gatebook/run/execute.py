@@ -96,7 +96,7 @@ def run_page(
     kept = results == root() / STORED
     if fresh and kept:
         results = root() / FRESH
-    code = code_behind(page)[:8] if fresh or not kept else ""
+    code = code_that_counts(page, results)
     if code:
         _make_current(results / page.name / stored_as, code, anew=fresh and not kept)
     notebook = notebook_of(page.name, profile)
@@ -107,6 +107,14 @@ def run_page(
         with _shown(progress, page.name):
             execute(page, parameters, place, progress)
     return place.notebook
+
+
+def code_that_counts(page: Page, results: Path) -> str:
+    """The sum of its code that a page's runs carry in a folder of results.
+
+    Runs in git carry none: they show the commit that they are from, and all count.
+    """
+    return "" if results == root() / STORED else code_behind(page)[:8]
 
 
 def _make_current(folder: Path, code: str, anew: bool) -> None:

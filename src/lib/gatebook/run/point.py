@@ -17,7 +17,14 @@ from gatebook.files import write_atomic
 from gatebook.paths import root
 from gatebook.random import derive_seed
 from gatebook.results import STORED, commit, read
-from gatebook.run.execute import KernelLost, PageError, Place, execute, where
+from gatebook.run.execute import (
+    KernelLost,
+    PageError,
+    Place,
+    code_that_counts,
+    execute,
+    where,
+)
 from gatebook.run.imports import code_behind
 from gatebook.run.pages import Page, find
 
@@ -64,10 +71,9 @@ class SweepPoint:
     def place(self) -> Place:
         """Where its results go: the profile's own if they are part of it."""
         results, name = where(self.source, self.profile, self.parameters)
-        code = ""
         if results != root() / STORED:
             results, name = root() / LIVE, self.profile
-            code = code_behind(self.source)[:8]  # no run of other code is taken over
+        code = code_that_counts(self.source, results)
         return Place(self.file("ipynb"), results, name, code=code)
 
     def record(self) -> dict[str, Any] | None:
