@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gatebook.paths import root
-from gatebook.results import STORED, Store, device_name
+from gatebook_book.paths import root
+from gatebook_book.runs.store import STORED, Store, device_name
 
 
 def keep(page: str, threads: int, found: dict[str, Any]) -> None:

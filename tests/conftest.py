@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 # checker by a name that can be imported.
 beartype.tower = beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))
 # Before anything imports gatebook.
-install_import_hook("gatebook", "beartype.tower")
+install_import_hook(["gatebook", "gatebook_book"], "beartype.tower")
 
 # A shell starts background jobs with Ctrl-C ignored, and children inherit that; some
 # tests press it.

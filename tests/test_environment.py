@@ -8,7 +8,7 @@ from importlib import metadata
 
 import pytest
 import yaml
-from gatebook.paths import root
+from gatebook_book.paths import root
 from packaging.requirements import Requirement
 
 

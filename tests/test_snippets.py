@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from gatebook import compress
-from gatebook.paths import root
+from gatebook_book.paths import root
 
 
 def python_in(file):

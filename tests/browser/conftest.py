@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gatebook.run.book import stale_pages
+from gatebook_book.site.book import stale_pages
 from playwright.sync_api import Browser, Error, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def site() -> Iterator[str]:
     is built at the smoke profile.
     """
     profile = "smoke" if stale_pages("book") else "book"
-    command = [sys.executable, "-m", "gatebook.run.cli", "build", "--profile", profile]
+    command = [sys.executable, "-m", "gatebook_book.cli", "build", "--profile", profile]
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GATEBOOK")}
     done = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True

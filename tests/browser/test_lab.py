@@ -15,13 +15,13 @@ from urllib.request import urlopen
 
 import nbformat
 import pytest
-from gatebook import widgets
+from gatebook_book import widgets
 from playwright.sync_api import Browser, Locator, Page, expect
 
 TOKEN = "of-this-test"
 NAMES = list(widgets.__all__)
 CELLS = [
-    f"from gatebook.widgets import {', '.join(NAMES)}\n"
+    f"from gatebook_book.widgets import {', '.join(NAMES)}\n"
     f"made = [{', '.join(f'{name}()' for name in NAMES)}]",
     *(f"made[{k}]" for k in range(len(NAMES))),
 ]

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlparse
 
 import nbformat
 import pytest
-from gatebook.run.pages import find, page_names
+from gatebook_book.pages.pages import find, page_names
 from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()

@@ -9,16 +9,18 @@ from urllib.parse import urlparse
 
 import pytest
 import torch
-from gatebook import widgets
-from gatebook.run.mend import MARKER, NOTE
-from gatebook.run.pages import find, page_names
-from gatebook.theory import detach, gumbel, refine, timescales
+from gatebook_book import widgets
+from gatebook_book.pages.pages import find, page_names
+from gatebook_book.site.mend import MARKER, NOTE
+from gatebook_book.theory import detach, gumbel, refine, timescales
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html/book"
 WITH_WIDGETS = [
-    name for name in page_names() if "gatebook.widgets" in find(name).file.read_text()
+    name
+    for name in page_names()
+    if "gatebook_book.widgets" in find(name).file.read_text()
 ]
 PLACES = [("bare", "file")] + [
     (n, how) for n in WITH_WIDGETS for how in ("http", "file")
@@ -389,7 +391,7 @@ def test_without_javascript_a_page_says_where_to_look(show, name):
 @pytest.mark.parametrize("name", WITH_WIDGETS)
 def test_a_page_has_its_widgets_and_little_foreign_script(show, name):
     opened = show(name, "http")
-    count = find(name).file.read_text().count("from gatebook.widgets import")
+    count = find(name).file.read_text().count("from gatebook_book.widgets import")
     assert opened.page.locator(".gatebook-widget").count() >= count
     scripts = [a for a in opened.asked if urlparse(a).path.endswith(".js")]
     assert not any("require" in a or "html-manager" in a for a in scripts)

@@ -8,6 +8,10 @@ from typing import Any
 import torch
 
 
+class DataError(RuntimeError):
+    """A data file is missing, cut short or altered; the message names it."""
+
+
 def suggest(value: object, allowed: Iterable[str]) -> str:
     """A ``did you mean`` clause and the list of what is allowed."""
     allowed = list(allowed)

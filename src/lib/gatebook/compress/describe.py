@@ -10,7 +10,7 @@ from torch import nn
 from gatebook import gates
 from gatebook.errors import check_choice
 from gatebook.gates import Gate
-from gatebook.rnn import GRU, LSTM, RNN
+from gatebook.rnn.module import GRU, LSTM, RNN
 
 AXES: dict[str, UnionType] = {
     "activation": gates.Activation,

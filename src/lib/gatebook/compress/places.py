@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gatebook.cells import Core, GRUCore, LSTMCore, noise_blocks
 from gatebook.compress.forms import Matrix
 from gatebook.errors import check_choice
 from gatebook.gates import resolve
-from gatebook.rnn import RNN
+from gatebook.recurrence.cells import Core, GRUCore, LSTMCore, noise_blocks
+from gatebook.rnn.module import RNN
 
 PARTS = ("ih", "hh")
 """The weight on the input and the recurrent one, as torch names them."""

@@ -6,6 +6,6 @@ both with Triton. Nothing about a gate is written twice: a new gate is fast as s
 `gatebook.gates` knows it.
 """
 
-from gatebook.fused.function import applies, reference, run, run_many
+from gatebook.fused.cpu.function import applies, reference, run, run_many
 
 __all__ = ["applies", "reference", "run", "run_many"]

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from gatebook.cells import Core, noise_blocks, split
 from gatebook.gates import Blocks, Constant, Gate, Master, Ordered, Refine
-from gatebook.scan import zone_out
+from gatebook.recurrence.cells import Core, noise_blocks, split
+from gatebook.recurrence.scan import zone_out
 
 UNITS = 8
 """Units of the rows that are traced; the printed lines hold for any number."""
@@ -145,7 +145,7 @@ def _operands(core: Core, options: Options) -> dict[str, tuple[int, torch.dtype]
 
 
 def _step(core: Core, o: Options, v: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    """One step as in `gatebook.scan.scan`: (output, h) of a GRU, else with c."""
+    """One step as in `scan.scan`: (output, h) of a GRU, else with c."""
     names = core.blocks()
     sizes = dict.fromkeys(names, UNITS)
     noise = None

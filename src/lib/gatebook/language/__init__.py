@@ -1,15 +1,13 @@
 """Language models: AWD-LSTM with any gate (P1 §4.2), and P2's model of one layer.
 
 ======================  ==================================================
-`corpus`                texts as word ids, from a folder, the hub or a package
+`lines`, `corpus`       texts as words, and as word ids
 `model`                 the network and its dropouts
 `recipe`, `train`       NT-ASGD with averaged weights, finetuning; Adam
 `perplexity`            exact: carried state, every token
 `positions`             the loss by the place of a word in its article
 `cache`                 the continuous cache
-`ngram`                 modified Kneser-Ney, to compare with
 `generate`              text from a model
 `artefact`              a trained model to give away, with its card
-`experiment`            points of a page, trained once and stored
 ======================  ==================================================
 """

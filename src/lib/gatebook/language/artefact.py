@@ -16,7 +16,6 @@ from torch import Tensor
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
-from gatebook.data import registry
 from gatebook.files import FileError, read_checked, write_atomic, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
@@ -188,13 +187,12 @@ ids. `gatebook.language.generate` writes text, `gatebook.language.perplexity` an
 def _card(
     model: LanguageModel, corpus: Corpus, facts: Mapping[str, object], size: int
 ) -> str:
-    entry = registry().get(corpus.name, {})
     return CARD_TEXT.format(
-        title=f"A language model on {entry.get('title', 'a text of its own')}",
+        title=f"A language model on {corpus.title}",
         model=_table(_sizes(model), "part"),
         size=size,
         source=corpus.source,
-        licence=entry.get("licence", "that of the text, which only its owner knows"),
+        licence=corpus.licence,
         facts=_table(facts, "figure") if facts else "None were given.",
         folder="the/folder/of/this/file",
         words=corpus.vocabulary_size,

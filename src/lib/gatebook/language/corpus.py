@@ -11,10 +11,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from gatebook import data
-from gatebook.data import DataError
-from gatebook.errors import check_between, check_count
-from gatebook.language.texts import Lines, Parts, read, text_lines, tokens
+from gatebook.errors import DataError, check_between, check_count
+from gatebook.language.lines import Lines, Parts, text_lines, tokens
 
 EOS, UNK = "<eos>", "<unk>"
 
@@ -30,6 +28,8 @@ class Corpus:
         test: the same.
         words: the word of each id, those that training meets most often first.
         source: one line for pages and results.
+        title: what a card calls the text.
+        licence: of the text, for a card.
     """
 
     name: str
@@ -38,6 +38,8 @@ class Corpus:
     test: Int64[Tensor, " test"]
     words: tuple[str, ...]
     source: str
+    title: str = "a text of its own"
+    licence: str = "that of the text, which only its owner knows"
 
     @property
     def eos(self) -> int:
@@ -131,34 +133,6 @@ def _titles(
     return start[single & (ids[start] == equals) & (ids[end - 1] == equals)]
 
 
-@functools.cache
-def corpus(name: str = "kjv", source: str = "auto") -> Corpus:
-    """A text from the first source at hand, loaded once.
-
-    Arguments:
-        name: ``"kjv"`` is the King James Version, which a package carries: a verse a
-            line, whole books in each part, the words that training meets once as
-            ``<unk>``. ``"ptb"`` (Mikolov's split), ``"wikitext-2"`` and
-            ``"wikitext-103"`` come with their own ``<unk>``.
-        source: ``"auto"``, or one of the text's own: ``"embedded"`` (kjv),
-            ``"folder"`` under ``$GATEBOOK_DATA`` (ptb, wikitext-2), ``"hub"`` (all
-            but kjv).
-
-    Raises:
-        DataError: if the source is not there or not what the registry says. A
-            source that is there but wrong is never skipped in silence.
-    """
-    parts, place = read(name, source)
-    entry = data.registry()[name]
-    made = _corpus(name, parts, place, entry.get("least", 1))
-    if made.vocabulary_size != entry["vocabulary"]:
-        raise DataError(
-            f"{name} has a vocabulary of {made.vocabulary_size}; allowed: "
-            f"{entry['vocabulary']}"
-        )
-    return made
-
-
 def from_files(
     train: str | Path,
     valid: str | Path | None = None,
@@ -183,7 +157,7 @@ def from_files(
     files = {"train": train, "valid": valid, "test": test}
     given = {name: _own(name, path) for name, path in files.items() if path is not None}
     parts = _with_tenths(given, train)
-    return _corpus("text", parts, f"text of {Path(train).name}", least)
+    return numbered("text", parts, f"text of {Path(train).name}", least)
 
 
 def _own(parameter: str, path: str | Path) -> list[list[str]]:
@@ -212,19 +186,24 @@ def _with_tenths(given: dict[str, list[list[str]]], path: str | Path) -> Parts:
     return parts | {"train": lines}
 
 
-def _corpus(name: str, parts: Parts, source: str, least: int) -> Corpus:
+def numbered(name: str, parts: Parts, source: str, least: int) -> Corpus:
+    """Number the words of three parts.
+
+    Arguments:
+        name: the text's.
+        parts: lines of words of ``"train"``, ``"valid"`` and ``"test"``.
+        source: one line for pages and results.
+        least: words that train has less often become ``<unk>``.
+    """
     index: dict[str, int] = {EOS: 0, UNK: 1}
     train = _frequent(parts["train"], least) if least > 1 else parts["train"]
     ids = {"train": _ids(train, index, grow=True)}
     ids |= {s: _ids(parts[s], index, grow=False) for s in ("valid", "test")}
     order = _by_frequency(ids["train"], len(index))
     words, place = tuple(index), order.argsort()
-    return Corpus(
-        name,
-        **{s: place[row] for s, row in ids.items()},
-        words=tuple(words[k] for k in order.tolist()),
-        source=source,
-    )
+    train, valid, test = (place[ids[s]] for s in ("train", "valid", "test"))
+    by_frequency = tuple(words[k] for k in order.tolist())
+    return Corpus(name, train, valid, test, words=by_frequency, source=source)
 
 
 def _by_frequency(train: Int64[Tensor, " N"], words: int) -> Int64[Tensor, " V"]:

@@ -12,7 +12,7 @@ from gatebook.errors import check_count, check_fraction
 from gatebook.gates import Gate
 from gatebook.language.head import Adaptive, Head, Linear
 from gatebook.random import Streams, derive_seed, dropped
-from gatebook.rnn import LSTM
+from gatebook.rnn.module import LSTM
 
 State = list[tuple[Tensor, Tensor]]
 """(h, c) of each layer, both (1, B, H)."""

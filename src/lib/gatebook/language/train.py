@@ -22,15 +22,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatebook import interrupts
-from gatebook.checkpoint import load_checkpoint, parts, progress_of, save_checkpoint
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Hidden, LanguageModel, State, detached
 from gatebook.language.perplexity import part_perplexity
 from gatebook.language.recipe import Recipe
 from gatebook.language.windows import columns, draw_length
 from gatebook.random import Streams, derive_seed
-from gatebook.train import History, progress_line
+from gatebook.training import interrupts
+from gatebook.training.checkpoint import (
+    load_checkpoint,
+    parts,
+    progress_of,
+    save_checkpoint,
+)
+from gatebook.training.loop import History, progress_line
 
 PHASES = ("training", "finetuning", "done")
 CHECK_PARTS = 10

@@ -8,6 +8,5 @@ the batch it would have had.
 from gatebook.tasks.adding import Adding
 from gatebook.tasks.base import Task
 from gatebook.tasks.copy import Copy
-from gatebook.tasks.pixels import Pixels
 
-__all__ = ["Adding", "Copy", "Pixels", "Task"]
+__all__ = ["Adding", "Copy", "Task"]

@@ -1,0 +1,1 @@
+"""The fused scan in C, compiled for the machine at hand."""

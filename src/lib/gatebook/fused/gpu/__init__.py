@@ -1,0 +1,1 @@
+"""The fused scan in Triton, for CUDA devices."""

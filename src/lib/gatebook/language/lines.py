@@ -1,0 +1,46 @@
+"""Lines of words: how a running text is cut, and how a file is read."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gatebook.errors import DataError
+
+Lines = Iterable[list[str]]
+Parts = Mapping[str, Lines]
+# A possessive is a word of its own, as in the Penn Treebank; so is each mark.
+WORD = re.compile(r"'s\b|[^\W\d_]+(?:-[^\W\d_]+)*|\d+|\S")
+
+
+def tokens(text: str) -> list[str]:
+    """Lower-case words and marks of running text, as the King James Version has them.
+
+    Example: ``tokens("Am I my brother’s keeper?")`` gives
+    ``["am", "i", "my", "brother", "'s", "keeper", "?"]``.
+    """
+    return WORD.findall(text.lower().replace("’", "'"))
+
+
+def text_lines(parameter: str, path: str | Path) -> list[str]:
+    """A file's lines.
+
+    Arguments:
+        parameter: what the file is for, named in an error.
+        path: a file in UTF-8.
+
+    Raises:
+        DataError: if the file is missing, empty or not UTF-8.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8").removeprefix("\ufeff")
+    except OSError as error:
+        raise DataError(f"{parameter} names {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{parameter} names {path}, which is not UTF-8 at byte {error.start}; "
+            "allowed: a text file in UTF-8"
+        ) from error
+    if not text.strip():
+        raise DataError(f"{parameter} names {path}, which has no words; allowed: text")
+    # Not splitlines, which also cuts at marks inside a line such as U+2028.
+    return text.removesuffix("\n").split("\n")

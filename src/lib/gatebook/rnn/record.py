@@ -1,0 +1,91 @@
+"""The gate recorder: what the gates of a model do while it runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from gatebook.errors import check_choice
+from gatebook.modes import evaluating
+from gatebook.rnn.module import RNN
+
+Record = dict[str, dict[str, Tensor | PackedSequence]]
+"""Layer (``"l0"``, ``"l0_reverse"``, …) to gate name to activations (T, B, units).
+
+For a packed input these are packed as well, see `record`.
+"""
+
+
+@contextmanager
+def record(model: nn.Module) -> Iterator[Record]:
+    """Record the gate activations of every recurrent layer inside ``model``.
+
+    The tensors are detached, time first, and those of the last forward pass in
+    the block. A reverse direction's time runs backwards, as it was computed.
+
+    A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
+    sequences, units), holds the steps that there are, so that its mean knows no
+    padding; `pad_packed_sequence` gives (T, B, units). Where a batch is padded but not
+    packed, the padding is input like any other, and is recorded.
+
+    Arguments:
+        model: an `LSTM` or `GRU` of this library, or a module that holds one.
+
+    Raises:
+        ValueError: if ``model`` holds no such layer, or more than one.
+
+    Example:
+        >>> import torch
+        >>> from gatebook import LSTM
+        >>> rnn = LSTM(2, 4, gate="UR")
+        >>> with record(rnn) as gates:
+        ...     _ = rnn(torch.zeros(3, 1, 2))
+        >>> gates["l0"]["effective_forget"].shape
+        torch.Size([3, 1, 4])
+        >>> sequences = [torch.ones(3, 2), torch.ones(1, 2)]
+        >>> with record(rnn) as gates:
+        ...     _ = rnn(torch.nn.utils.rnn.pack_sequence(sequences))
+        >>> gates["l0"]["effective_forget"].data.shape
+        torch.Size([4, 4])
+    """
+    layers = [m for m in model.modules() if isinstance(m, RNN)]
+    if len(layers) != 1:
+        raise ValueError(
+            f"model holds {len(layers)} recurrent modules of gatebook; allowed: one"
+        )
+    gates: Record = {}
+    outer = layers[0].recorder  # a block inside another one gives way to it again
+    layers[0].recorder = gates
+    try:
+        yield gates
+    finally:
+        layers[0].recorder = outer
+
+
+def unit_means(
+    model: nn.Module,
+    x: Tensor | PackedSequence,
+    gate: str = "effective_forget",
+    layer: str = "l0",
+) -> list[float]:
+    """Each unit's mean activation over time and batch, as in P2 Figure 4 (D.1).
+
+    Of packed sequences every step counts once, and padding does not.
+
+    Arguments:
+        model: holds one `LSTM` or `GRU`; each of its modules is left in the mode
+            that it was in, after an error too.
+        x: a batch, (T, B, features), or packed sequences.
+        gate: the gate's name in the record.
+        layer: the layer's name in the record.
+
+    Returns:
+        H values in [0, 1].
+    """
+    with record(model) as gates, evaluating(model):
+        model(x)
+    check_choice("layer", layer, gates)
+    check_choice("gate", gate, gates[layer])
+    values = gates[layer][gate].data  # (T, B, H), or (steps, H) if packed
+    return values.flatten(0, -2).mean(0).tolist()

@@ -1,0 +1,230 @@
+"""The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from gatebook.errors import check_choice, check_device
+
+from gatebook_book.pages.execute import KernelLost, PageError, run_page
+from gatebook_book.pages.pages import PROFILES, find, page_names
+from gatebook_book.runs.store import FRESH
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Run the pages of the book and build it.",
+    rich_markup_mode=None,
+)
+
+FRESH_HELP = (
+    "Make runs again that are there already. Those of laptop and paper are kept in "
+    f"git: theirs are made beside them, in {FRESH}, and drawn."
+)
+PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
+
+
+@app.command()
+def pages(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+) -> None:
+    """List the pages with their parameters, types, defaults and help."""
+    check_choice("format", format, ("text", "json"))
+    names = [page] if page else page_names()
+    listed = [find(name) for name in names]
+    if format == "json":
+        table = {
+            p.name: {q.name: vars(q) for q in p.parameters().values()} for p in listed
+        }
+        print(json.dumps(table, indent=1))
+        return
+    for p in listed:
+        print(p.name)
+        for q in p.parameters().values():
+            print(f"    {q.name}: {q.kind} = {q.default!r}  # {q.help}")
+
+
+@app.command()
+def run(
+    page: Annotated[str, typer.Argument(help="The page, such as memory/copy.")],
+    p: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value; may be repeated."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+    fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
+) -> None:
+    """Execute one page with papermill; nothing starts unless all names are right.
+
+    Runs that are finished are not repeated, as long as the code is the same.
+    """
+    started = time.monotonic()
+    given = _given(p or [])
+    check_device("device", find(page).device(profile, given))
+    target = run_page(page, profile, given, fresh)
+    print(f"done after {time.monotonic() - started:.0f} s: {target}")
+
+
+@app.command()
+def sweep(
+    page: Annotated[str, typer.Argument(help="The page, such as memory/copy.")],
+    grid: Annotated[
+        list[str],
+        typer.Option(help="name=value,value or name=0:3; may be repeated."),
+    ],
+    p: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="name=value, equal at all points."),
+    ] = None,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+    workers: Annotated[
+        int | None, typer.Option(help="Points at once; default: one a core.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each point.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, tcp://host:8786.")
+    ] = None,
+    limit: Annotated[
+        float, typer.Option(help="Minutes without a sign of life that a point has.")
+    ] = 60.0,
+) -> None:
+    """Run a page at every point of a grid; finished points are not run again."""
+    from gatebook_book.sweep.grid import points
+    from gatebook_book.sweep.sweep import report
+    from gatebook_book.sweep.sweep import sweep as run_sweep
+
+    # A batch system ends a job so: with time to store its state.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    outcomes = run_sweep(
+        points(page, profile, grid, _given(p or [])),
+        workers=workers,
+        threads=threads,
+        scheduler=scheduler,
+        limit=limit,
+    )
+    sys.exit(report(outcomes))
+
+
+@app.command()
+def results(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="name=UR,LSTM or seed=0:3 or length=100; may be repeated."),
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write a .parquet or .csv file.")
+    ] = None,
+) -> None:
+    """List the stored runs, some of them, or write them to a file."""
+    from gatebook_book.runs import table
+
+    found, wrong = table.stored(page)
+    runs = table.chosen(found, where or [])
+    if export is None:
+        print(*map(table.line, runs), sep="\n", end="\n" if runs else "")
+        print(f"{len(runs)} runs")
+    else:
+        table.export(runs, export)
+        print(f"{len(runs)} runs in {export}")
+    for message in wrong:
+        print(f"error: {message}", file=sys.stderr)
+    if wrong:
+        sys.exit(1)
+
+
+@app.command()
+def build(
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Run the pages that changed and render the book into _build/html."""
+    from gatebook_book.site.book import build as build_book
+
+    started = time.monotonic()
+    first = build_book(profile)
+    print(f"built after {time.monotonic() - started:.0f} s; open {first}")
+
+
+@app.command()
+def publish(
+    check: Annotated[bool, typer.Option("--check", help="Check only.")] = False,
+    profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
+) -> None:
+    """Check all that must hold before the site is published."""
+    if not check:
+        raise ValueError(
+            "publish is left to .github/workflows/pages.yml, on every push to main; "
+            "allowed: --check"
+        )
+    from gatebook_book.site.publish import check as check_site
+
+    print(f"ready to publish: {check_site(profile)}")
+
+
+@app.command()
+def ledger(
+    page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
+    format: Annotated[str, typer.Option(help="text or json")] = "text",
+    fresh: Annotated[bool, typer.Option("--fresh", help="From run --fresh.")] = False,
+) -> None:
+    """Each claim of the papers: theirs, ours, the verdict, the command."""
+    from gatebook_book.runs.ledger import all_entries, entries
+    from gatebook_book.runs.ledger import pages as claimed
+
+    check_choice("format", format, ("text", "json"))
+    if fresh:
+        os.environ["GATEBOOK_KEPT"] = FRESH
+    if page and find(page).name not in claimed():
+        raise ValueError(
+            f"page {page!r} tests no claim of the papers; allowed: "
+            f"{', '.join(map(repr, claimed()))}"
+        )
+    listed = entries(find(page).name) if page else list(all_entries())
+    if format == "json":
+        print(json.dumps([vars(entry) for entry in listed], indent=1))
+        return
+    for e in listed:
+        print(f"{e.verdict}: {e.claim} ({e.source})")
+        for name in ("paper", "ours", "scale", "command"):
+            print(f"    {name}: {getattr(e, name)}")
+
+
+def _given(texts: list[str]) -> dict[str, str]:
+    given = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ValueError(f"-p is {text!r}; allowed: name=value")
+        if name.strip() in given:
+            raise ValueError(f"-p {name.strip()!r} is given twice; allowed: once")
+        given[name.strip()] = value
+    return given
+
+
+def main() -> None:
+    """The console script: a user's mistake is one line, not a traceback."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of Ctrl-C
+            print("stopped; the same command goes on from there", file=sys.stderr)
+        raise
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KernelLost as error:
+        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
+        sys.exit(1)
+    except (PageError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

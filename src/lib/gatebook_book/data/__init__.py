@@ -1,0 +1,1 @@
+"""Images and texts, checked against the registry of data sets."""

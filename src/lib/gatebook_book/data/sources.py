@@ -1,0 +1,84 @@
+"""Where data comes from: a local folder first, then the hub, then what pip brought.
+
+Every set is checked against the sums in ``registry.yaml`` before it is used, and says
+where it came from, so that a result can name it.
+"""
+
+import contextlib
+import hashlib
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from gatebook.errors import DataError
+
+
+def registry() -> dict[str, Any]:
+    """What ``registry.yaml`` says of each set."""
+    file = Path(__file__).parent / "registry.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def hub_answers(seconds: float = 2.0) -> bool:
+    """Whether the hub can be reached at all; asks for at most ``seconds``.
+
+    ``HF_HUB_OFFLINE=1`` answers at once.
+    """
+    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        return False
+    address, answers = _endpoint(), []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            socket.create_connection(address, timeout=seconds).close()
+            answers.append(True)
+
+    # The socket's timeout bounds neither the search for the host's name nor the sum
+    # over its addresses.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return bool(answers)
+
+
+def _endpoint() -> tuple[str, int]:
+    """The hub's host and port, from ``HF_ENDPOINT`` where it is set."""
+    url = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    with contextlib.suppress(ValueError):  # the port is no number
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        if parts.hostname and port:
+            return parts.hostname, port
+    raise ValueError(
+        f"HF_ENDPOINT is {url!r}; allowed: an address such as 'https://huggingface.co'"
+    )
+
+
+def local_folder(name: str) -> Path:
+    """Where a set's local files are."""
+    place, folder = os.environ.get("GATEBOOK_DATA"), registry()[name]["folder"]
+    if not place:
+        raise DataError(
+            f"GATEBOOK_DATA is not set; allowed: a folder that holds {folder}/"
+        )
+    return Path(place).expanduser() / folder
+
+
+def checked_file(path: Path, wanted: dict[str, str]) -> bytes:
+    """A file's bytes, if they are what the registry says."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data file {path} is missing; GATEBOOK_DATA names its folder"
+        ) from error
+    found = hashlib.sha256(raw).hexdigest()
+    if found != wanted["sha256"]:
+        raise DataError(
+            f"data file {path} has SHA-256 {found}; allowed: {wanted['sha256']}"
+        )
+    return raw

@@ -1,0 +1,384 @@
+"""The book's figures and tables: one house style, one colour for each method.
+
+Hue tells the activation (blue: constant bias, green: chrono, purple: ordered,
+orange: uniform), line and marker the auxiliary gate (dashed and hollow: none,
+dotted: master, solid: refine). All colours have a contrast of at least 3 on white
+and on the dark theme, any two differ for protanopes and deuteranopes too, and no
+two methods share both line and marker.
+"""
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from gatebook.errors import check_choice
+from IPython import get_ipython
+from IPython.display import HTML
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+INK = "#767676"
+"""Text and axes: a grey with a contrast above 3.8 on white and on the dark theme."""
+
+WIDTH, HEIGHT = 6.4, 3.6
+"""A figure's size in inches."""
+
+COLOURS: dict[str, str] = {
+    "LSTM": "#0161FE",
+    "C": "#1E987B",
+    "C8": "#437C5B",
+    "C11": "#007330",
+    "O": "#D26BC4",
+    "U": "#975507",
+    "R": "#4391FE",
+    "OM": "#B628BB",
+    "OR": "#AB378A",
+    "UM": "#D18045",
+    "UR": "#E06D01",
+    "UR-s4": "#B64B3C",
+    "CIFG": "#9129CD",
+    "GRU": "#4088B0",
+    "UR-GRU": "#C88058",
+    "LSTM0": "#656565",
+    "G2": "#FD4E94",
+    "sharpened": "#5EA000",
+    "h-detach": "#1CA49E",
+    "c-detach": "#7F6AD3",
+}
+"""One colour a method, for the whole book."""
+
+_HOLLOW = {"markerfacecolor": "none"}
+STYLES: dict[str, dict[str, Any]] = {
+    "LSTM": {"linestyle": "--", "marker": "o", **_HOLLOW},
+    "C": {"linestyle": "--", "marker": "s", **_HOLLOW},
+    "C8": {"linestyle": "--", "marker": "<", **_HOLLOW},  # T_max = 8
+    "C11": {"linestyle": "--", "marker": ">", **_HOLLOW},
+    "O": {"linestyle": "--", "marker": "D", **_HOLLOW},
+    "U": {"linestyle": "--", "marker": "^", **_HOLLOW},
+    "R": {"linestyle": "-", "marker": "o"},
+    "OM": {"linestyle": ":", "marker": "P"},
+    "OR": {"linestyle": "-", "marker": "D"},
+    "UM": {"linestyle": ":", "marker": "v"},
+    "UR": {"linestyle": "-", "marker": "^"},
+    "UR-s4": {"linestyle": "-.", "marker": ">"},
+    "CIFG": {"linestyle": "--", "marker": "X", **_HOLLOW},
+    "GRU": {"linestyle": "--", "marker": "p", **_HOLLOW},
+    "UR-GRU": {"linestyle": "-", "marker": "p"},
+    "LSTM0": {"linestyle": "-.", "marker": "x"},
+    "G2": {"linestyle": "-", "marker": "*"},
+    "sharpened": {"linestyle": "-.", "marker": "<"},
+    "h-detach": {"linestyle": "-", "marker": "s"},
+    "c-detach": {"linestyle": ":", "marker": "h"},
+}
+"""Line and marker of each method, so that lines can be told apart in grey."""
+
+_RC: dict[str, Any] = {
+    "figure.figsize": (WIDTH, HEIGHT),
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+    "savefig.transparent": True,
+    "svg.fonttype": "none",  # text stays text: searched, copied, scaled
+    "svg.hashsalt": "gatebook",  # the same figure gives the same bytes
+}
+
+
+def use_house_style() -> None:
+    """Set matplotlib's defaults for the book, and SVG output inside IPython."""
+    mpl.rcParams.update(_RC)  # type: ignore[arg-type]
+    shell = get_ipython()
+    if shell is None:
+        return
+    from matplotlib_inline.config import InlineBackend
+
+    inline = InlineBackend.instance(parent=shell)
+    # A date in the file would make every build differ.
+    printing: dict[str, Any] = {"bbox_inches": "tight", "metadata": {"Date": None}}
+    inline.print_figure_kwargs = printing
+    inline.figure_formats = {"svg"}
+
+
+def style(method: str) -> dict[str, Any]:
+    """Keyword arguments of ``ax.plot`` for a method: colour, line and marker.
+
+    Raises:
+        ValueError: for a method without a colour, naming the nearest one.
+    """
+    check_choice("method", method, COLOURS)
+    return {"color": COLOURS[method], **STYLES[method]}
+
+
+def band(
+    ax: Axes,
+    x: Sequence[float],
+    curves: Sequence[Sequence[float | None]],
+    method: str,
+    *,
+    quantiles: tuple[float, float] = (0.2, 0.8),
+    label: str | None = None,
+) -> None:
+    """Draw the median of several runs and a band between two quantiles.
+
+    P2 D.1 shows the median of three seeds with a 60 % band, hence the default.
+    Quantiles are interpolated: with three seeds a < b < c the band goes from
+    a + 0.4 (b - a) to b + 0.6 (c - b), so it shows spread and is no confidence
+    interval. ``None`` and NaN mean that a run has ended: the median is then taken
+    over the others, and a cross marks the run's last value.
+
+    Arguments:
+        ax: where to draw.
+        x: the S common steps.
+        curves: one curve of S values a run.
+        method: decides colour, line and marker.
+        quantiles: lower and upper end of the band, in [0, 1].
+        label: name in the legend; the method by default.
+
+    Raises:
+        ValueError: for an unknown method, or curves whose length is not S.
+    """
+    look = style(method)
+    values = np.array(
+        [[np.nan if v is None else v for v in c] for c in curves], dtype=float
+    )
+    if values.ndim != 2 or values.shape[1] != len(x):
+        raise ValueError(
+            f"curves of {method!r} have shape {values.shape}; "
+            f"allowed: (runs, {len(x)}), one value a step"
+        )
+    steps, values = _some(np.asarray(x, dtype=float), values)
+    low, middle, high = np.nanquantile(values, (quantiles[0], 0.5, quantiles[1]), 0)
+    ax.fill_between(steps, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    every = max(1, len(steps) // 8)
+    ax.plot(steps, middle, label=label or method, markevery=every, **look)
+    _mark_ends(ax, steps, values, look["color"])
+
+
+def _some(x: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Only the steps at which a run is left; nanquantile warns at the others."""
+    kept = np.isfinite(values).any(axis=0)
+    return x[kept], np.where(np.isfinite(values), values, np.nan)[:, kept]
+
+
+def _mark_ends(ax: Axes, x: np.ndarray, values: np.ndarray, colour: str) -> None:
+    for curve in values:
+        alive = np.flatnonzero(np.isfinite(curve))
+        if len(alive) and alive[-1] < len(x) - 1:
+            end = alive[-1]
+            ax.plot(x[end], curve[end], "X", color=colour, markersize=8)
+
+
+def histogram(ax: Axes, values: ArrayLike, method: str, *, bins: int = 25) -> None:
+    """Density histogram of gate values on [0, 1].
+
+    Raises:
+        ValueError: for an unknown method, or a value outside [0, 1].
+    """
+    colour = style(method)["color"]
+    gates = np.asarray(values, dtype=float)
+    if gates.size and not (gates.min() >= 0 and gates.max() <= 1):
+        raise ValueError(
+            f"gate values of {method!r} lie in [{gates.min()}, {gates.max()}]; "
+            "allowed: [0, 1]"
+        )
+    ax.hist(gates, bins, range=(0, 1), density=gates.size > 0, color=colour)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+
+
+def learning_curves(
+    runs: Sequence[dict[str, Any]],
+    score: str,
+    baseline: float | None = None,
+    baseline_label: str = "baseline",
+    ylabel: str | None = None,
+    *,
+    xlabel: str = "step",
+    log: bool = False,
+    quantiles: tuple[float, float] = (0.2, 0.8),
+) -> Figure:
+    """Median and band over the seeds of each method, with a legend below the axes.
+
+    Arguments:
+        runs: stored runs with ``name``, ``status`` and ``curves``; ``curves`` holds
+            ``step`` and ``score``, and the steps may differ between runs. For an
+            empty list the figure says that no run is stored.
+        score: the curve to draw, such as ``"loss"``.
+        baseline: a dashed line, such as ln 8 on the copy task.
+        baseline_label: the words beside that line.
+        ylabel: the score's name and unit; ``score`` by default.
+        xlabel: what a step is.
+        log: logarithmic vertical axis.
+        quantiles: ends of the band, as in `band`.
+
+    Raises:
+        ValueError: for an unknown method, or a score that a run lacks.
+    """
+    for run in runs:
+        check_choice("score", score, [k for k in run["curves"] if k != "step"])
+    fig, ax = plt.subplots(figsize=(WIDTH, HEIGHT + 0.5), layout="constrained")
+    if not runs:
+        return _nothing(fig)
+    for method in _names(runs):
+        own = [run for run in runs if run["name"] == method]
+        x, curves = _aligned(own, score)
+        band(ax, x, curves, method, quantiles=quantiles, label=_label(method, own))
+    if baseline is not None:
+        _baseline(ax, baseline, baseline_label)
+    ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
+    fig.legend(loc="outside lower center", ncols=5, handlelength=3.2, fontsize=9)
+    return fig
+
+
+def _nothing(fig: Figure) -> Figure:
+    """The figure of a page whose runs have not been made yet."""
+    for ax in fig.axes:
+        ax.set_axis_off()
+    fig.text(0.5, 0.5, "no run stored yet", ha="center", va="center")
+    return fig
+
+
+def _names(runs: Iterable[dict[str, Any]]) -> list[str]:
+    """The methods that occur, in the book's order; an unknown one is an error."""
+    found = {run["name"] for run in runs}
+    for name in sorted(found):
+        check_choice("method", name, COLOURS)
+    return [name for name in COLOURS if name in found]
+
+
+def _label(method: str, runs: Sequence[dict[str, Any]]) -> str:
+    lost = sum(run.get("status") == "diverged" for run in runs)
+    return f"{method} ({lost} of {len(runs)} diverged)" if lost else method
+
+
+def _aligned(
+    runs: Sequence[dict[str, Any]], score: str
+) -> tuple[list[float], list[list[float]]]:
+    """All runs on the union of their steps, NaN where a run has no value."""
+    pairs = ((r["curves"]["step"], r["curves"][score]) for r in runs)
+    known = [dict(zip(steps, values, strict=True)) for steps, values in pairs]
+    steps = sorted(set().union(*known))
+    return steps, [[_number(own.get(step)) for step in steps] for own in known]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _baseline(ax: Axes, value: float, label: str) -> None:
+    ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (5, 3)))
+    ax.annotate(
+        label,
+        (1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9,
+    )
+
+
+def gate_histograms(
+    runs: Sequence[dict[str, Any]], methods: Sequence[str], *, bins: int = 25
+) -> Figure:
+    """Gate values before (above) and after training (below), as P2 Figure 4.
+
+    The seeds of a method are pooled. Each panel has its own vertical scale.
+
+    Arguments:
+        runs: stored runs with ``histograms``: ``{"before": …, "after": …}``, each a
+            list with one value in [0, 1] a unit. For an empty list the figure says
+            that no run is stored.
+        methods: the columns, from left to right.
+        bins: bars between 0 and 1.
+
+    Raises:
+        ValueError: for a method that is unknown or was not run.
+    """
+    width = max(WIDTH, 1.3 * len(methods))
+    fig = plt.figure(figsize=(width, HEIGHT), layout="constrained")
+    if not (runs and methods):
+        return _nothing(fig)
+    for method in methods:
+        check_choice("method", method, _names(runs))
+    axes = fig.subplots(2, len(methods), squeeze=False)
+    for column, method in zip(axes.T, methods, strict=True):
+        for ax, moment in zip(column, ("before", "after"), strict=True):
+            own = [r["histograms"][moment] for r in runs if r["name"] == method]
+            whole = [values for values in own if values is not None]  # not diverged
+            histogram(ax, np.concatenate([[], *whole]), method, bins=bins)
+            ax.set_yticks([])
+        column[0].set_title(method)
+        column[0].tick_params(labelbottom=False)
+    axes[0, 0].set_ylabel("before")
+    axes[1, 0].set_ylabel("after")
+    fig.supxlabel("effective forget gate, mean over time and batch", fontsize=10)
+    return fig
+
+
+_PAD = "padding: 0.4rem 0.6rem"
+
+
+PROSE = 60
+"""Letters in a cell from which a table counts as text rather than figures."""
+
+
+def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
+    """A table with one row a dict; the heads are all keys, as they first occur.
+
+    Text is escaped and floats get four digits; ``None``, NaN and a key that a row
+    lacks become a dash. On a narrow screen the table scrolls inside its own box, but
+    one with sentences in it shows its rows as a list.
+
+    Raises:
+        ValueError: for no rows.
+    """
+    if not rows:
+        raise ValueError("rows is empty; allowed: at least one row")
+    heads = list(dict.fromkeys(key for row in rows for key in row))
+    head = "".join(f'<th scope="col" style="{_PAD}">{_text(h)}</th>' for h in heads)
+    cells = ("".join(_cell(h, row.get(h)) for h in heads) for row in rows)
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    title = f"<caption>{_text(caption)}</caption>" if caption else ""
+    longest = max(len(_text(value)) for row in rows for value in row.values())
+    kind = "gatebook-table gatebook-prose" if longest > PROSE else "gatebook-table"
+    # The class keeps the theme from putting a white box behind it in the dark.
+    return HTML(
+        '<div style="overflow-x: auto" tabindex="0">'
+        f'<table class="dataframe {kind}">{title}'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(head: str, value: object) -> str:
+    align = "right" if isinstance(value, int | float) else "left"
+    name = html.escape(str(head))
+    style = f"{_PAD}; text-align: {align}"
+    return f'<td data-head="{name}" style="{style}">{_text(value)}</td>'
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return "–" if math.isnan(value) else f"{value:.4g}"
+    return html.escape(str(value), quote=False)

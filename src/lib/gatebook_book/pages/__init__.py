@@ -1,0 +1,1 @@
+"""The book's pages: their parameters, and how one is run."""

@@ -1,0 +1,1 @@
+"""Stored runs: the store, the ledger of claims, tables and progress."""

@@ -1,0 +1,274 @@
+"""Building the book: run what is stale through papermill, then render.
+
+The sources stay MyST files. A page's outputs go into Jupyter Book's own cache, as if
+it had executed the page itself, so that rendering never executes anything.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from gatebook.files import write_atomic
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from myst_nb.core.read import read_myst_markdown_notebook
+from myst_parser.config.main import MdParserConfig
+
+from gatebook_book.pages.execute import PageError, notebook_of
+from gatebook_book.pages.pages import Page, find, page_names
+from gatebook_book.paths import root
+from gatebook_book.site.code import code_behind, modules_of
+from gatebook_book.site.downloads import NOTEBOOKS
+
+RENDERED_FROM = (
+    "_config.yml",
+    "_toc.yml",
+    "package-lock.json",
+    "requirements.lock",
+    "tools/vendor.py",
+)
+"""What decides the site besides ``book/``, the pages' outputs and this package."""
+
+
+def build(profile: str = "book", workers: int | None = None) -> Path:
+    """Run the stale pages and render the book.
+
+    Arguments:
+        profile: the pages' parameters, ``"book"`` or ``"smoke"``.
+        workers: pages that run at once; by default the number of cores.
+
+    Returns:
+        the site's first page.
+
+    Raises:
+        PageError: if a page fails, after the others have run, or if a page came out
+            without outputs.
+    """
+    pages = [find(name) for name in page_names()]
+    executed = [page for page in pages if page.has_code]
+    # Before anything runs: what is edited meanwhile is stale in the next build.
+    keys = {page.name: page_key(page, profile) for page in executed}
+    state = _State.read()
+    stale = [p for p in executed if not state.has_run(profile, p.name, keys[p.name])]
+    fresh = len(executed) - len(stale)
+    print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
+    failed = []
+    for page, code in _run_all(stale, profile, workers or os.cpu_count() or 1):
+        if code == 0:
+            state.note_run(profile, page.name, keys[page.name])
+        else:
+            failed.append(page.name)
+    if failed:
+        raise PageError(f"failed: {', '.join(failed)}; the errors are above")
+    first = root() / "_build" / "html" / "index.html"
+    key = _render_key(keys)
+    if stale or state.rendered != key or not first.is_file():
+        state.note_render("")  # until it is known to be whole
+        _render(executed, profile)
+        _check_site(pages, executed)
+        state.note_render(key)
+    return first
+
+
+def stale_pages(profile: str) -> list[str]:
+    """Names of the pages that a build at this profile would run."""
+    state = _State.read()
+    executed = [page for page in map(find, page_names()) if page.has_code]
+    return [
+        page.name
+        for page in executed
+        if not state.has_run(profile, page.name, page_key(page, profile))
+    ]
+
+
+def page_key(page: Page, profile: str) -> str:
+    """A sum over all that decides what a page shows.
+
+    Its text, the code behind it, its parameters at this profile, and the stored
+    results and claims that it draws.
+    """
+    parts = [page.file.read_text(), code_behind(page), profile]
+    parts.append(repr(page.effective(profile, {})))
+    for file in _kept_behind(page, "gatebook_book.runs.ledger" in modules_of(page)):
+        parts += [file.name, file.read_text()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _kept_behind(page: Page, shows_claims: bool) -> list[Path]:
+    """Stored runs, and claims if it shows any, of a page and of those that it names.
+
+    A page of claims that names no other, as the ledger, shows those of all.
+    """
+    text = page.file.read_text()
+    names = [name for name in page_names() if f'"{name}"' in text]
+    if shows_claims and not names:
+        names = page_names()
+    kept = root() / "data" / "results"
+    files = [f for name in {*names, page.name} for f in (kept / name).rglob("*.json")]
+    if shows_claims:
+        files += [root() / "book" / "claims" / f"{name}.yaml" for name in names]
+    return sorted(file for file in files if file.is_file())
+
+
+class _State:
+    """What was built, kept in ``_build/book-state.json``.
+
+    Arguments:
+        runs: by profile and page, the key of the last run and the sum of its
+            notebook, which `gatebook run` may have replaced since.
+        rendered: the key of the site, or nothing.
+    """
+
+    def __init__(self, runs: dict[str, dict[str, list[str]]], rendered: str):
+        self.runs, self.rendered = runs, rendered
+
+    @staticmethod
+    def _file() -> Path:
+        return root() / "_build" / "book-state.json"
+
+    @classmethod
+    def read(cls) -> "_State":
+        try:
+            return cls(**json.loads(cls._file().read_text()))
+        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return cls({}, "")
+
+    def has_run(self, profile: str, page: str, key: str) -> bool:
+        notebook = notebook_of(page, profile)
+        if not notebook.is_file():
+            return False
+        return self.runs.get(profile, {}).get(page) == [key, _sum(notebook)]
+
+    def note_run(self, profile: str, page: str, key: str) -> None:
+        done = [key, _sum(notebook_of(page, profile))]
+        self.runs.setdefault(profile, {})[page] = done
+        self._write()
+
+    def note_render(self, key: str) -> None:
+        self.rendered = key
+        self._write()
+
+    def _write(self) -> None:
+        text = json.dumps({"runs": self.runs, "rendered": self.rendered}, indent=1)
+        write_atomic(self._file(), text.encode())
+
+
+def _sum(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _render_key(keys: dict[str, str]) -> str:
+    """A sum over all that decides the site."""
+    sources = [root() / name for name in RENDERED_FROM]
+    sources += sorted((root() / "book").rglob("*"))
+    sources += sorted(Path(__file__).parent.glob("*.py"))
+    content = [(str(f), _sum(f)) for f in sources if f.is_file()]
+    return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
+
+
+def _run_all(
+    pages: list[Page], profile: str, workers: int
+) -> Iterator[tuple[Page, int]]:
+    """Each page in a process of its own, a few at once; all run even if one fails.
+
+    Yields:
+        pages with their exit codes, as they end.
+    """
+    pool = ThreadPoolExecutor(workers)
+    waiting = {pool.submit(_run_one, page, profile): page for page in pages}
+    try:
+        for done in as_completed(waiting):
+            if done.result() in (130, -signal.SIGINT):
+                raise KeyboardInterrupt
+            yield waiting[done], done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run_one(page: Page, profile: str) -> int:
+    started = time.monotonic()
+    print(f"[{page.name}] running at the {profile} profile", flush=True)
+    command = [sys.executable, "-m", "gatebook_book.cli", "run", page.name]
+    # One thread a page: pages run side by side, and two pages of two threads each
+    # on two cores take longer than one after the other.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    code = subprocess.run(
+        [*command, "--profile", profile], cwd=root(), env=environment
+    ).returncode
+    seconds = time.monotonic() - started
+    word = "done" if code == 0 else f"FAILED (exit {code})"
+    print(f"[{page.name}] {word} after {seconds:.0f} s", flush=True)
+    return code
+
+
+def _cache() -> Any:
+    return get_cache(root() / "_build" / ".jupyter_cache")
+
+
+def _into_cache(page: Page, profile: str) -> None:
+    """Put a notebook's outputs under the page's source in the cache, and aside."""
+    # Jupyter Book finds the entry by the notebook as its own reader makes it.
+    source = nbformat.from_dict(
+        read_myst_markdown_notebook(
+            page.file.read_text(), config=MdParserConfig(), add_source_map=False
+        )
+    )
+    run = nbformat.read(notebook_of(page.name, profile), as_version=4)
+    ran = [c for c in run.cells if c.cell_type == "code"]
+    ran = [c for c in ran if "injected-parameters" not in c.metadata.get("tags", [])]
+    cells = [cell for cell in source.cells if cell.cell_type == "code"]
+    if [c.source.strip() for c in cells] != [c.source.strip() for c in ran]:
+        raise PageError(f"page {page.name} changed while it ran; build again")
+    for cell, done in zip(cells, ran, strict=True):
+        cell.outputs, cell.execution_count = done.outputs, done.execution_count
+    if "widgets" in run.metadata:  # their state, from which the page shows them
+        source.metadata["widgets"] = run.metadata["widgets"]
+    seconds = run.metadata["papermill"]["duration"]
+    bundle = CacheBundleIn(source, str(page.file), data={"execution_seconds": seconds})
+    _cache().cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    download = root() / "_build" / NOTEBOOKS / "book" / f"{page.name}.ipynb"
+    download.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(source, download)
+
+
+def _render(executed: list[Page], profile: str) -> None:
+    """Render every page anew, from the cache alone."""
+    # Nothing is left of a page that was renamed or dropped.
+    _cache().clear_cache()
+    for old in ("html", NOTEBOOKS):
+        shutil.rmtree(root() / "_build" / old, ignore_errors=True)
+    for page in executed:
+        _into_cache(page, profile)
+    before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
+    tool = Path(sys.executable).with_name("jupyter-book")
+    flags = ["--all", "-W", "-n", "--keep-going"]
+    code = subprocess.run([tool, "build", ".", *flags], cwd=root()).returncode
+    if code:
+        raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")
+    after = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
+    if after != before:
+        raise PageError("jupyter-book executed a page itself; its outputs were lost")
+
+
+def _check_site(pages: list[Page], executed: list[Page]) -> None:
+    html = root() / "_build" / "html" / "book"
+    missing = [p.name for p in pages if not (html / f"{p.name}.html").is_file()]
+    empty = [
+        p.name for p in executed if "cell_output" not in _text(html / f"{p.name}.html")
+    ]
+    if missing or empty:
+        raise PageError(f"pages missing: {missing}; pages without outputs: {empty}")
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.is_file() else ""

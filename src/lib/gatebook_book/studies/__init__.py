@@ -1,0 +1,1 @@
+"""What the pages run: models trained on tasks and texts, measured and stored."""

@@ -1,0 +1,17 @@
+"""Figures with sliders: live in JupyterLab, and in the built page without a kernel.
+
+Each computes in the browser and shares its values with Python both ways:
+
+    >>> from gatebook_book.widgets import NoisyGate
+    >>> gate = NoisyGate(tau=0.5)
+
+As the last line of a cell ``gate`` shows the widget. Nothing else in the library
+imports this package.
+"""
+
+from gatebook_book.widgets.detach_paths import DetachPaths
+from gatebook_book.widgets.noisy_gate import NoisyGate
+from gatebook_book.widgets.refine_band import RefineBand
+from gatebook_book.widgets.timescales import Timescales
+
+__all__ = ["DetachPaths", "NoisyGate", "RefineBand", "Timescales"]

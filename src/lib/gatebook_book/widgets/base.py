@@ -1,0 +1,99 @@
+"""What the widgets share: checked parameters, and their part in the browser."""
+
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+from gatebook.errors import check_between, check_choice, check_count
+
+from gatebook_book.figures.plots import COLOURS
+
+FOLDER = Path(__file__).parent
+SCALES = ("linear", "log", "logit")
+
+
+class Slider(traitlets.TraitType[Any, Any]):
+    """A number between two ends that a slider in the browser moves.
+
+    The value is checked whenever it is set, also by a running notebook. The browser
+    takes the range from here and keeps to it.
+
+    Arguments:
+        low: the least value.
+        high: the largest value.
+        scale: how values lie along the slider: ``"linear"``, ``"log"`` for periods,
+            ``"logit"`` for gates near 1.
+        step: the slider's step, on a linear scale.
+        whole: whether only integers are allowed.
+    """
+
+    def __init__(
+        self,
+        low: float,
+        high: float,
+        scale: str = "linear",
+        step: float = 0.01,
+        whole: bool = False,
+    ):
+        check_choice("scale", scale, SCALES)
+        super().__init__(default_value=low)
+        self.tag(sync=True)
+        self.low, self.high, self.whole = low, high, whole
+        self.range = dict(
+            low=low, high=high, scale=scale, step=1 if whole else step, whole=whole
+        )
+
+    def validate(self, obj: Any, value: Any) -> float | int:
+        """The value, if it is allowed."""
+        name = self.name or "value"
+        if self.whole:
+            check_count(name, value, int(self.low))
+        check_between(name, value, self.low, self.high)
+        return value if self.whole else float(value)
+
+
+class Seed(traitlets.TraitType[Any, Any]):
+    """An integer of at least 0."""
+
+    default_value = 0
+
+    def validate(self, obj: Any, value: Any) -> int:
+        """The seed, if it is one."""
+        check_count(self.name or "seed", value, 0)
+        return value
+
+
+class Widget(anywidget.AnyWidget):
+    """A figure with sliders that computes in the browser, with or without a kernel."""
+
+    _ranges = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, **values: Any):
+        super().__init__(_ranges=self.ranges(), **values)
+
+    @classmethod
+    def ranges(cls) -> dict[str, dict[str, Any]]:
+        """The range of each slider, by the name of its trait, in their order."""
+        # Through all bases: anywidget puts each instance into a class of its own.
+        traits = (item for base in cls.__mro__ for item in vars(base).items())
+        return {name: t.range for name, t in traits if isinstance(t, Slider)}
+
+    def __repr__(self) -> str:
+        names = [*self.ranges(), *(["seed"] if self.has_trait("seed") else [])]
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__name__}({values})"
+
+
+def module(name: str) -> str:
+    """The source of a widget's ES module: what all share, then its own.
+
+    Joined to one text, since a module in a notebook cannot import its neighbour.
+    """
+    return (FOLDER / "kit.mjs").read_text() + (FOLDER / f"{name}.mjs").read_text()
+
+
+def sheet() -> str:
+    """The widgets' style sheet, with the book's colours as variables."""
+    colours = "".join(f"  --gatebook-{k}: {v};\n" for k, v in COLOURS.items())
+    return f".gatebook-widget {{\n{colours}}}\n{(FOLDER / 'kit.css').read_text()}"

@@ -1,0 +1,214 @@
+"""The ledger: a verdict follows from the stored runs and the committed rule."""
+
+import json
+
+import pytest
+import yaml
+from gatebook_book.runs.ledger import Claim, entries, rows, verdict
+
+
+def run(name, loss, status="finished", seed=0, **parameters):
+    metrics = {"loss": loss, "accuracy": 1 - loss}
+    return {
+        "page": "memory/copy",
+        "name": name,
+        "seed": seed,
+        "status": status,
+        "metrics": metrics,
+        "parameters": {"length": 5} | parameters,
+    }
+
+
+def claim(rule, metric="loss", **fields):
+    return Claim(
+        "c", "P2", "p", "memory/copy", metric=metric, reproduced=rule, **fields
+    )
+
+
+def runs_of(name, *losses, **more):
+    """One run a seed."""
+    return [run(name, loss, seed=k, **more) for k, loss in enumerate(losses)]
+
+
+RUNS = runs_of("UR", 0.1, 0.2, 0.6) + runs_of("LSTM", 2.0, 2.0, 2.0)
+LOST = runs_of("C", *[0.1] * 3, status="diverged")
+
+
+@pytest.mark.parametrize(
+    "rule, holds",
+    [
+        ('median("UR") <= 0.2', True),
+        ('median("UR") < 0.2', False),
+        ('low("UR") == 0.1 and high("UR") == 0.6', True),
+        ('seeds("UR") == 3 and seeds("LSTM") == 3', True),
+        ('median("UR") <= 0.1 * log(8)', True),
+        ('median("UR", "accuracy") == 0.8', True),
+        ('max(median("UR"), median("LSTM")) > 3 or diverged("UR") == 0', True),
+        ('median("LSTM") - median("UR") > 1.9', False),
+    ],
+)
+def test_a_rule_is_worked_out_from_the_runs(rule, holds):
+    expected = "reproduced" if holds else "not at this size"
+    assert verdict(claim(rule), RUNS) == expected
+
+
+def test_a_weaker_rule_gives_partly():
+    weak = {"partly": 'median("UR") < 1'}
+    assert verdict(claim('median("UR") < 0.01', **weak), RUNS) == "partly"
+    assert verdict(claim('median("UR") < 1', **weak), RUNS) == "reproduced"
+
+
+def test_a_method_without_a_run_is_an_honest_blank():
+    assert verdict(claim('median("C") < 1'), RUNS) == "no run"
+    assert verdict(claim('median("UR") < median("C")'), RUNS) == "no run"
+    assert verdict(Claim("c", "P1", "p", "memory/copy"), RUNS) == "no run"
+
+
+@pytest.mark.parametrize("sign", ["<", ">"])
+def test_nothing_holds_of_a_method_whose_runs_all_diverged(sign):
+    assert verdict(claim(f'median("C") {sign} 1'), LOST) == "not at this size"
+    assert verdict(claim('diverged("C") == 3'), LOST) == "reproduced"
+
+
+@pytest.mark.parametrize("pair", ['median("C"), median("UR")', 'low("UR"), low("C")'])
+@pytest.mark.parametrize("rule", ["min({}) < 9", "max({}) < 9", "0 < min({}, 1)"])
+def test_nor_of_an_extreme_that_it_is_part_of(rule, pair):
+    assert verdict(claim(rule.format(pair)), RUNS + LOST) == "not at this size"
+
+
+@pytest.mark.parametrize(
+    "rule, word",
+    [
+        ('not median("C") < 1', "Not"),
+        ('median("C") != 1', "NotEq"),
+        ('1 if median("C") < 1 else 2 > 1', "IfExp"),
+    ],
+)
+def test_a_word_that_would_hold_without_a_figure_is_refused(rule, word):
+    with pytest.raises(ValueError, match=f"it uses {word}; allowed: and, or, <"):
+        verdict(claim(rule), RUNS + LOST)
+
+
+def test_two_seeds_are_no_verdict():
+    assert verdict(claim('median("UR") < 1'), RUNS[:2]) == "no run"
+    assert verdict(claim('median("UR") < 1'), RUNS[:2] * 2) == "no run"
+
+
+def test_two_settings_of_three_seeds_are_three_seeds():
+    runs = RUNS + runs_of("UR", 0.1, 0.2, 0.6, length=9)
+    assert verdict(claim('seeds("UR") == 3'), runs) == "reproduced"
+
+
+def test_only_runs_with_the_claims_parameters_count():
+    runs = runs_of("UR", 0.1, 0.1, 0.1) + runs_of("UR", 0.9, 0.9, 0.9, length=9)
+    assert verdict(claim('median("UR") == 0.9', where={"length": 9}), runs) == (
+        "reproduced"
+    )
+
+
+NONE = [
+    'median("UR"',
+    "open('/etc/passwd')",
+    "medium(1)",
+    'median("UR")',
+    'median("UR") / diverged("UR") < 1',
+    'log(diverged("UR")) < 1',
+    "min() < 1",
+]
+
+
+@pytest.mark.parametrize("rule", NONE)
+def test_a_rule_that_is_none_is_named_with_its_claim(rule):
+    with pytest.raises(ValueError, match="page memory/copy, claim 'c': rule .* cannot"):
+        verdict(claim(rule), RUNS)
+
+
+def test_a_rule_with_an_unknown_metric_names_those_there_are():
+    with pytest.raises(ValueError, match="unknown metric 'los'; did you mean 'loss'"):
+        verdict(claim('median("UR", "los") < 1'), RUNS)
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A book with one file of claims; returns its writer."""
+    (tmp_path / "_toc.yml").touch()
+    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
+    file = tmp_path / "book" / "claims" / "memory" / "copy.yaml"
+    file.parent.mkdir(parents=True)
+
+    def write(*entries, runs=(), profile="laptop"):
+        file.write_text(yaml.safe_dump(list(entries)))
+        folder = tmp_path / "data" / "results" / "memory" / "copy" / profile
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, each in enumerate(runs):
+            (folder / f"{i}.json").write_text(json.dumps(each))
+
+    return write
+
+
+ENTRY = {
+    "claim": "UR solves it",
+    "source": "P2 §3.1",
+    "paper": "solved",
+    "metric": "loss",
+    "methods": ["UR", "LSTM"],
+    "reproduced": 'median("UR") < 0.3',
+}
+
+
+def test_a_row_shows_both_figures_the_scale_and_the_command(book):
+    book(ENTRY, runs=RUNS)
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert (row.seeds, row.diverged, row.verdict) == (6, 0, "reproduced")
+    assert row.scale == "laptop, N = 5"
+    assert row.command == "gatebook run memory/copy --profile laptop --fresh"
+
+
+def test_a_count_of_steps_has_all_its_digits(book):
+    book(ENTRY, runs=[run("UR", 9876.0), run("LSTM", 0.12345)])
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 9876 [9876, 9876]; LSTM 0.123 [0.123, 0.123]"
+
+
+def test_runs_of_the_papers_size_come_first(book):
+    book(ENTRY, runs=RUNS)
+    runs = runs_of("UR", 0.5, 0.5, 0.5) + runs_of("LSTM", 1.0, 1.0, 1.0)
+    book(ENTRY, runs=runs, profile="paper")
+    (row,) = entries("memory/copy")
+    assert (row.scale, row.verdict) == ("paper, N = 5", "not at this size")
+
+
+def test_a_claim_without_runs_says_so(book):
+    book(ENTRY)
+    (row,) = entries("memory/copy")
+    assert (row.ours, row.seeds, row.scale, row.verdict) == ("–", 0, "–", "no run")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"metrics": "loss"}, "unknown field 'metrics'; did you mean 'metric'"),
+        ({"metric": None}, "needs both a metric and a rule"),
+        ({"source": ...}, "a claim lacks source"),
+    ],
+)
+def test_a_claim_that_is_not_whole_is_named_with_its_file(book, change, message):
+    entry = {k: v for k, v in (ENTRY | change).items() if v is not ...}
+    book(entry)
+    with pytest.raises(ValueError, match=message) as error:
+        entries("memory/copy")
+    assert "copy.yaml" in str(error.value)
+
+
+def test_a_page_without_claims_is_named(book):
+    book(ENTRY)
+    with pytest.raises(ValueError, match="unknown page 'memory/cpy'; did you mean"):
+        entries("memory/cpy")
+
+
+def test_a_pages_table_has_the_lines_without_the_command(book):
+    book(ENTRY, runs=RUNS)
+    (row,) = rows("memory/copy")
+    assert row["here"] == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert "command" not in row

@@ -1,0 +1,255 @@
+"""What an edit makes stale, and what a build then does: no more, and no less."""
+
+import shutil
+from pathlib import Path
+
+import gatebook
+import nbformat
+import pytest
+from gatebook_book.pages.execute import PageError, notebook_of
+from gatebook_book.pages.pages import find
+from gatebook_book.site import book as builder
+from gatebook_book.site.book import page_key, stale_pages
+from gatebook_book.site.imports import modules_behind
+
+
+@pytest.fixture
+def library(book, monkeypatch):
+    """A copy of the library's sources that a test may edit."""
+    copy = book / "src/lib/gatebook"
+    shutil.copytree(gatebook.__path__[0], copy, ignore=lambda d, n: {"__pycache__"})
+    monkeypatch.setattr(gatebook, "__path__", [str(copy)])
+    return copy
+
+
+def keys():
+    return {name: page_key(find(name), "book") for name in ("first", "second")}
+
+
+def changed_by(edit):
+    before = keys()
+    edit()
+    return {name for name, key in keys().items() if key != before[name]}
+
+
+def append(path: Path, text: str):
+    path.write_text(path.read_text() + text)
+
+
+def test_nothing_changes_by_itself(book):
+    assert changed_by(lambda: None) == set()
+
+
+def test_an_edited_page_is_stale_and_no_other(book):
+    assert changed_by(lambda: append(book / "book/first.md", "\nMore.\n")) == {"first"}
+
+
+def test_an_edited_module_makes_its_pages_stale(library):
+    assert changed_by(lambda: append(library / "gates.py", "\n# x\n")) == {"first"}
+
+
+def test_a_module_behind_a_module_counts(library):
+    # gates imports errors; both pages rest on it.
+    edit = lambda: append(library / "errors.py", "\n# x\n")  # noqa: E731
+    assert changed_by(edit) == {"first", "second"}
+
+
+def test_an_unrelated_module_changes_nothing(library):
+    assert changed_by(lambda: append(library / "plots.py", "\n# x\n")) == set()
+
+
+@pytest.mark.parametrize("name", ["kernel.c", "kernel.triton"])
+def test_the_text_of_a_kernel_counts(book, library, name):
+    page = book / "book/second.md"
+    page.write_text(page.read_text().replace("import errors", "import LSTM"))
+    edited = library / "fused" / name
+    assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
+
+
+@pytest.mark.parametrize("name", ["kit.mjs", "kit.css", "refine_band.mjs"])
+def test_what_a_widget_sends_to_the_browser_counts(book, library, name):
+    page = book / "book/second.md"
+    use = "from gatebook_book.widgets import RefineBand"
+    page.write_text(page.read_text().replace("from gatebook import errors", use))
+    edited = library / "widgets" / name
+    assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
+
+
+def test_the_state_of_widgets_goes_into_the_cache_and_the_download(book):
+    page = find("first")
+    run = page.notebook()
+    run.metadata["papermill"] = {"duration": 1.0}
+    run.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
+    notebook_of("first", "book").parent.mkdir(parents=True)
+    nbformat.write(run, notebook_of("first", "book"))
+    builder._into_cache(page, "book")
+    (record,) = builder._cache().list_cache_records()
+    kept = builder._cache().get_cache_bundle(record.pk).nb
+    taken = nbformat.read(book / "_build/notebooks/book/first.ipynb", as_version=4)
+    for notebook in (kept, taken):
+        assert notebook.metadata["widgets"] == run.metadata["widgets"]
+
+
+def test_stored_results_and_versions_count(book):
+    def store():
+        folder = book / "data/results/first/laptop"
+        folder.mkdir(parents=True)
+        (folder / "LSTM-seed0.json").write_text("{}")
+
+    assert changed_by(store) == {"first"}
+    lock = book / "requirements.lock"
+    assert changed_by(lambda: append(lock, "numpy==1\n")) == {"first", "second"}
+
+
+def test_results_and_claims_of_another_page_count_where_they_are_shown(book):
+    append(book / "book/second.md", '\nThe runs of `load("first", "laptop")`.\n')
+    kept, claims = book / "data/results/first/laptop", book / "book/claims"
+    kept.mkdir(parents=True)
+    claims.mkdir()
+
+    def write(file):
+        return lambda: append_or_make(file)
+
+    assert changed_by(write(kept / "LSTM-seed0.json")) == {"first", "second"}
+    assert changed_by(write(claims / "first.yaml")) == set()  # nobody shows them
+    page = book / "book/first.md"
+    use = "from gatebook import ledger"
+    page.write_text(page.read_text().replace("from gatebook.gates import GATES", use))
+    assert changed_by(write(claims / "second.yaml")) == {"first"}  # which shows all
+    append(page, '\n`ledger.rows("first")`\n')
+    assert changed_by(write(claims / "second.yaml")) == set()
+    assert changed_by(write(claims / "first.yaml")) == {"first"}
+
+
+def append_or_make(file: Path):
+    file.write_text((file.read_text() if file.is_file() else "") + "x")
+
+
+def test_a_profile_change_counts_for_its_page(book):
+    edit = lambda: (book / "book/profiles/book.yaml").write_text("first: {steps: 2}\n")  # noqa: E731
+    assert changed_by(edit) == {"first"}
+
+
+def test_a_name_from_the_package_leads_to_its_module():
+    assert "gatebook.rnn.module" in modules_behind("from gatebook import LSTM")
+    assert "gatebook_book.figures.plots" not in modules_behind(
+        "from gatebook import LSTM"
+    )
+    assert set(modules_behind("from gatebook.tasks import Copy")) >= {
+        "gatebook.tasks.copy",
+        "gatebook.random",
+    }
+    assert "gatebook_book.data.images" not in modules_behind(
+        "from gatebook.tasks import Copy"
+    )
+    assert modules_behind("import torch\nfrom os import path") == {}
+
+
+def test_who_imports_the_package_rests_on_all_it_offers():
+    for code in ("import gatebook", "import gatebook as g", "from gatebook import *"):
+        assert "gatebook.rnn.module" in modules_behind(code)
+        assert "gatebook_book.figures.plots" not in modules_behind(code)
+    assert "gatebook.rnn.module" in modules_behind(
+        "import gatebook.errors\ngatebook.LSTM"
+    )
+    assert "gatebook.rnn.module" not in modules_behind(
+        "import gatebook.errors as errors"
+    )
+
+
+def test_relative_imports_count(library):
+    (library / "errors.py").write_text("from . import plots\nfrom .random import x\n")
+    behind = modules_behind("from gatebook.errors import suggest")
+    assert {"gatebook_book.figures.plots", "gatebook.random"} < behind.keys()
+
+
+@pytest.fixture
+def work(book, monkeypatch):
+    """What builds did, of a builder whose pages run and render in no time."""
+    done = []
+
+    def run(page, profile):
+        done.append(page.name)
+        notebook = notebook_of(page.name, profile)
+        notebook.parent.mkdir(parents=True, exist_ok=True)
+        notebook.write_text(f"{page.file.read_text()} at {profile}")
+        return int("1 / 0" in page.file.read_text())
+
+    def render(executed, profile):
+        done.append("render")
+        if "warning" in (book / "book/plain.md").read_text():
+            raise PageError("a warning")
+        (book / "_build/html").mkdir(parents=True, exist_ok=True)
+        (book / "_build/html/index.html").write_text("")
+
+    monkeypatch.setattr(builder, "_run_one", run)
+    monkeypatch.setattr(builder, "_render", render)
+    monkeypatch.setattr(builder, "_check_site", lambda pages, executed: None)
+    return done
+
+
+def built(work, profile="book"):
+    work.clear()
+    builder.build(profile, workers=1)
+    return work.copy()
+
+
+def test_a_second_build_does_nothing(work):
+    assert built(work) == ["first", "second", "render"]
+    assert built(work) == []
+    assert stale_pages("book") == []
+
+
+def test_an_edit_of_text_alone_renders_only(work, book):
+    built(work)
+    append(book / "book/plain.md", "More.\n")
+    assert built(work) == ["render"]
+
+
+def test_each_profile_keeps_its_own_runs(work):
+    built(work)
+    assert stale_pages("smoke") == ["first", "second"]
+    assert built(work, "smoke") == ["first", "second", "render"]
+    assert built(work) == ["render"]
+
+
+def test_pages_that_ran_are_kept_when_another_fails(work, book):
+    append(book / "book/first.md", "1 / 0")
+    with pytest.raises(PageError, match="failed: first"):
+        built(work)
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("1 / 0", ""))
+    assert built(work) == ["first", "render"]
+
+
+def test_a_site_with_a_warning_fails_again(work, book):
+    append(book / "book/plain.md", "warning")
+    for _ in range(2):
+        with pytest.raises(PageError):
+            built(work)
+        assert "render" in work
+
+
+def test_what_is_edited_while_it_runs_is_stale_afterwards(work, book, monkeypatch):
+    run = builder._run_one
+
+    def run_and_edit(page, profile):
+        code = run(page, profile)
+        append(book / "book/second.md", "Edited.\n")
+        return code
+
+    monkeypatch.setattr(builder, "_run_one", run_and_edit)
+    built(work)
+    assert stale_pages("book") == ["second"]
+
+
+def test_a_run_with_other_parameters_is_not_taken_for_the_books(work):
+    built(work)
+    notebook_of("first", "book").write_text("run by hand")
+    assert built(work) == ["first", "render"]
+
+
+def test_a_damaged_state_is_started_anew(work, book):
+    built(work)
+    (book / "_build/book-state.json").write_text('{"pages": {}}')
+    assert built(work) == ["first", "second", "render"]

@@ -1,0 +1,47 @@
+"""The widgets' formulas as node computes them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gatebook_book.widgets.base import module
+
+CALL = """
+import { formulas } from %s;
+import { readFileSync } from "node:fs";
+const { name, rows } = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(rows.map((row) => formulas[name](...row))));
+"""
+
+
+def node() -> str:
+    """The system's node, else the one that came by pip."""
+    return shutil.which("node") or str(Path(sys.executable).with_name("node"))
+
+
+@pytest.fixture
+def in_node(tmp_path: Path) -> Callable[..., Any]:
+    """Call a formula of a widget's module, as it is shipped, once for each row."""
+
+    def call(widget: str, name: str, rows: list[tuple[Any, ...]]) -> Any:
+        shipped = tmp_path / f"{widget}.mjs"
+        shipped.write_text(module(widget))
+        script = tmp_path / "call.mjs"
+        script.write_text(CALL % json.dumps(shipped.as_uri()))
+        done = subprocess.run(
+            [node(), str(script)],
+            input=json.dumps({"name": name, "rows": rows}),
+            env=os.environ | {"NODE_OPTIONS": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call

@@ -1,0 +1,128 @@
+"""What the browser computes is what the library computes, on grids."""
+
+from itertools import product
+
+import pytest
+import torch
+from gatebook_book.theory import detach, gumbel, refine, timescales
+from torch import Tensor
+
+ALPHAS = [-4.0, -1.5, 0.0, 0.3, 4.0]
+TAUS = [0.1, 0.5, 0.9, 2.0]
+GATES = [0.01, 0.1, 0.37, 0.5, 0.9, 0.99, 0.999]
+UNIT = [0.0, 0.2, 0.5, 0.77, 1.0]
+
+
+def real(value: float) -> Tensor:
+    return torch.tensor(value, dtype=torch.float64)
+
+
+def same(found, wanted):
+    wanted = torch.stack([torch.as_tensor(w, dtype=torch.float64) for w in wanted])
+    found = torch.tensor(found, dtype=torch.float64)
+    assert found.shape == wanted.shape
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["cdf", "pdf"])
+def test_law_of_the_noisy_gate(in_node, name):
+    rows = list(product(GATES, ALPHAS, TAUS))
+    law = getattr(gumbel, name)
+    wanted = [law(real(g), real(alpha), tau) for g, alpha, tau in rows]
+    same(in_node("noisy_gate", name, rows), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [("openBounds", gumbel.open_bounds), ("shutBounds", gumbel.shut_bounds)],
+)
+def test_bounds_of_the_noisy_gate(in_node, name, bounds):
+    rows = list(product(ALPHAS, TAUS, [0.01, 0.1, 0.3, 0.49]))
+    found = [bounds(real(alpha), *rest) for alpha, *rest in rows]
+    wanted = [torch.stack([b.lower, b.exact, b.upper]) for b in found]
+    same(in_node("noisy_gate", name, rows), wanted)
+
+
+def test_a_sample_of_the_noisy_gate(in_node):
+    rows = list(product([0.001, 0.4, 0.98], [0.1, 0.7], ALPHAS, TAUS, [0.0, 0.5, 1.0]))
+    wanted = [
+        ((alpha + (v < p) * real(u).logit()) / tau).sigmoid()
+        for u, v, alpha, tau, p in rows
+    ]
+    same(in_node("noisy_gate", "sample", rows), wanted)
+
+
+def test_band_of_the_refine_gate(in_node):
+    rows = [(f,) for f in GATES]
+    wanted = [torch.stack(refine.band(real(f))) for f in GATES]
+    same(in_node("refine_band", "band", rows), wanted)
+
+
+def test_the_effective_gate_is_what_appendix_c_inverts(in_node):
+    rows = list(product(GATES, UNIT))
+    effective = in_node("refine_band", "effective", rows)
+    pairs = zip(rows, effective, strict=True)
+    found = [refine.refine_for(real(f), real(g)).item() for (f, _), g in pairs]
+    same(found, [r for _, r in rows])
+
+
+def test_timescales_of_the_refine_gate(in_node):
+    rows = list(product(GATES, UNIT))
+    effective = in_node("refine_band", "effective", rows)
+    same(in_node("refine_band", "refined", rows), [1 / (1 - g) for g in effective])
+    ends = [refine.band(real(f)) for f in GATES]
+    wanted = [1 / (1 - torch.stack(pair)) for pair in ends]
+    same(in_node("refine_band", "reach", [(f,) for f in GATES]), wanted)
+
+
+def test_gradient_of_the_refine_gate(in_node):
+    rows = list(product(GATES, UNIT))
+    wanted = [refine.gradient_norm(real(f), real(r)) for f, r in rows]
+    same(in_node("refine_band", "gradientNorm", rows), wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "second"),
+    [
+        ("constant", [-2.0, 0.0, 1.0, 8.0]),
+        ("chrono", [3.0, 784.0, 10_000.0]),
+        ("uniform", [3, 512, 4096]),
+        ("cumax", [3, 10, 512, 4096]),
+    ],
+)
+def test_laws_of_the_timescale(in_node, name, second):
+    # With the places where the laws jump or end: 2, 3, 5 and 512.
+    lengths = [1.0, 1.3, 2.0, 3.0, 5.0, 100.0, 511.5, 512.0, 513.0, 784.0, 1e4]
+    rows = list(product(lengths, second))
+    law = getattr(timescales, name)
+    same(in_node("timescales", name, rows), [law(real(x), y) for x, y in rows])
+
+
+def test_paths_under_h_detach(in_node):
+    rows = list(product([2, 3, 20, 32], UNIT))
+    wanted = [detach.expected_paths(*row) for row in rows]
+    same(in_node("detach_paths", "expectedPaths", rows), wanted)
+    for row, law in zip(rows, in_node("detach_paths", "visitLaw", rows), strict=True):
+        same(law, list(detach.visit_law(*row)))
+
+
+def paths(steps: int, cut: set[int]) -> int:
+    """Paths from c_0 to c_T, one by one: c or h at each step, no way out if cut."""
+    ways = {"c": 1, "h": 0}
+    for t in range(1, steps + 1):
+        reached = ways["c"] + (0 if t in cut else ways["h"])
+        ways = {"c": reached, "h": reached}
+    return ways["c"]
+
+
+def test_a_draw_cuts_more_with_p_and_leaves_the_paths_that_a_walk_finds(in_node):
+    uniforms = torch.rand(31, dtype=torch.float64).tolist()
+    ps = [0.0, 0.1, 0.25, 0.6, 1.0]
+    for steps in (2, 7, 32):
+        rows = [(uniforms, steps, p) for p in ps]
+        found = [set(cut) for cut in in_node("detach_paths", "cuts", rows)]
+        assert found[0] == set() and found[-1] == set(range(2, steps + 1))
+        for p, cut in zip(ps, found, strict=True):
+            assert cut == {t for t in range(2, steps + 1) if uniforms[t - 2] < p}
+        survivors = in_node("detach_paths", "survivors", rows)
+        assert survivors == [paths(steps, cut) for cut in found]

@@ -1,0 +1,111 @@
+"""The Python side of the widgets: values, draws, and what is sent to the browser."""
+
+import json
+import re
+
+import pytest
+import torch
+from gatebook_book.figures.plots import COLOURS
+from gatebook_book.theory import gumbel
+from gatebook_book.widgets import DetachPaths, NoisyGate, RefineBand, Timescales
+from gatebook_book.widgets.base import Slider, module, sheet
+from scipy import stats
+
+WIDGETS = [DetachPaths, NoisyGate, RefineBand, Timescales]
+MODULES = ["detach_paths", "noisy_gate", "refine_band", "timescales"]
+SLIDERS = [(kind, name) for kind in WIDGETS for name in kind.ranges()]
+
+
+@pytest.mark.parametrize(("kind", "name"), SLIDERS)
+def test_both_ends_are_allowed_and_nothing_beyond(kind, name):
+    low, high = (kind.ranges()[name][end] for end in ("low", "high"))
+    for value in (low, high):
+        assert getattr(kind(**{name: value}), name) == value
+    for value in (low - 1, high + 1):
+        with pytest.raises(ValueError, match=rf"^{name} is {value}; allowed: "):
+            kind(**{name: value})
+
+
+@pytest.mark.parametrize(("kind", "name"), SLIDERS)
+@pytest.mark.parametrize("value", ["1", None, float("nan"), float("inf"), True, [1]])
+def test_a_wrong_value_set_later_is_refused_and_the_old_one_stays(kind, name, value):
+    widget = kind()
+    before = getattr(widget, name)
+    with pytest.raises(ValueError, match=f"^{name} is .*; allowed: "):
+        setattr(widget, name, value)
+    with pytest.raises(ValueError, match=f"^{name} is .*; allowed: "):
+        widget.set_state({name: value})
+    assert getattr(widget, name) == before
+
+
+@pytest.mark.parametrize("kind", [DetachPaths, NoisyGate])
+def test_a_seed_is_an_integer(kind):
+    widget = kind()
+    for value in (-1, 0.5, "0"):
+        with pytest.raises(ValueError, match=r"^seed is .*; allowed: an integer >= 0"):
+            widget.seed = value
+
+
+def test_whole_numbers_stay_whole():
+    with pytest.raises(ValueError, match=r"^steps is 2\.5; allowed: an integer >= 2"):
+        DetachPaths().steps = 2.5
+    assert isinstance(Timescales(units=8).units, int)
+    assert isinstance(NoisyGate(alpha=1).alpha, float)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(TypeError, match="tua"):
+        NoisyGate(tua=1.0)
+
+
+def test_an_unknown_scale_is_refused():
+    with pytest.raises(ValueError, match="unknown scale 'logarithmic'; did you mean"):
+        Slider(1, 2, scale="logarithmic")
+
+
+@pytest.mark.parametrize("kind", [DetachPaths, NoisyGate])
+def test_equal_seeds_give_equal_draws_also_when_set_later(kind):
+    first, second = kind(seed=3), kind(seed=4)
+    assert first._uniforms == kind(seed=3)._uniforms != second._uniforms
+    second.seed = 3
+    assert second._uniforms == first._uniforms
+
+
+def test_the_samples_have_the_law_of_the_noisy_gate():
+    widget = NoisyGate(seed=1)
+    u, v = torch.tensor(widget._uniforms, dtype=torch.float64)
+    assert ((u > 0) & (u < 1)).all() and ((v > 0) & (v < 1)).all()
+    gates = ((0.5 + u.logit()) / 0.9).sigmoid()
+    law = lambda g: gumbel.cdf(torch.as_tensor(g), torch.tensor(0.5), 0.9).numpy()  # noqa: E731
+    assert stats.kstest(gates, law).pvalue > 0.01
+    assert stats.kstest(v, "uniform").pvalue > 0.01
+
+
+def test_a_widget_says_its_values():
+    assert repr(RefineBand(f=0.99)) == "RefineBand(f=0.99, r=0.5)"
+    assert repr(DetachPaths()) == "DetachPaths(p=0.25, steps=20, seed=0)"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_stands_alone(name):
+    source = module(name)
+    assert not re.search(r"^import\b|\bimport\(|\bfetch\(", source, re.MULTILINE)
+    assert set(re.findall(r"https?://[^\"`]+", source)) == {
+        "http://www.w3.org/2000/svg"  # a name, not an address
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_uses_the_books_colours(name):
+    methods = re.findall(
+        r"(?:hue\(|method: |part\(\"[^)]*, )\"([^\"]+)\"", module(name)
+    )
+    assert methods and set(methods) <= COLOURS.keys()
+    assert all(
+        f"--gatebook-{key}: {value};" in sheet() for key, value in COLOURS.items()
+    )
+
+
+@pytest.mark.parametrize("kind", WIDGETS)
+def test_the_state_in_a_page_is_small(kind):
+    assert len(json.dumps(kind().get_state())) < 40_000

@@ -1,0 +1,97 @@
+"""The pages' sources: what a reader of the repository can rely on."""
+
+import re
+
+import pytest
+import yaml
+from gatebook_book.pages.pages import PROFILES, find, page_names, read_profile
+from gatebook_book.paths import root
+from gatebook_book.runs import ledger
+
+PAGES = page_names()
+WITH_CODE = [name for name in PAGES if find(name).has_code]
+LESSONS = [name for name in WITH_CODE if name != "ledger"]  # which is a table
+EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
+FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_one_title_a_page(name):
+    text = re.sub(r"```.*?```", "", find(name).file.read_text(), flags=re.DOTALL)
+    assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1
+
+
+def test_no_executed_notebook_is_kept():
+    assert not list((root() / "book").rglob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_page_follows_the_pattern(name):
+    text = find(name).file.read_text()
+    assert "**What you will learn**" in text
+    assert "{prf:pro" in text, "no proposition"
+    assert "assert " in text, "no executed check"
+    exercises = re.findall(r"\{exercise\}[^\n]*\n:label: (\S+)", text)
+    assert exercises
+    for label in exercises:
+        assert f"{{solution}} {label}\n:class: dropdown" in text
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_every_parameter_has_a_type_and_a_word_of_help(name):
+    parameters = find(name).parameters().values()
+    assert parameters
+    for parameter in parameters:
+        assert parameter.help, parameter.name
+        assert parameter.check(parameter.default) == parameter.default
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_figure_has_name_caption_and_description(name):
+    found = FIGURE.findall(find(name).file.read_text())
+    assert found
+    for header in found:
+        options = yaml.safe_load(header)["mystnb"]
+        if "figure" not in options:
+            continue
+        assert options["figure"]["name"].startswith("fig-")
+        assert len(options["figure"]["caption"]) > 20
+        assert len(options["image"]["alt"]) > 20
+        assert options["image"]["classes"] == "dark-light"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_profiles_name_known_pages_and_parameters(profile):
+    for name in read_profile(profile):
+        find(name).effective(profile, {})
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_names_a_page_once(profile):
+    # YAML itself takes the last entry and says nothing.
+    text = (root() / f"book/profiles/{profile}.yaml").read_text()
+    named = re.findall(r"^(\S+):", text, re.MULTILINE)
+    assert sorted(named) == sorted(set(named))
+
+
+def test_the_book_profile_is_what_the_pages_show():
+    assert not any(read_profile("book").values())
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_kept_profiles_have_three_seeds(name):
+    for profile in ("laptop", "paper"):
+        assert len(find(name).effective(profile, {})["seeds"]) >= 3
+
+
+@pytest.mark.parametrize("name", ledger.pages())
+def test_every_rule_can_be_worked_out(name):
+    for entry in ledger.entries(name):
+        assert entry.verdict in ("reproduced", "partly", "not at this size", "no run")
+        assert (entry.seeds > 0) or entry.verdict == "no run"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_has_claims_and_shows_their_verdicts(name):
+    assert name in ledger.pages()
+    assert f'("{name}")' in find(name).file.read_text()
