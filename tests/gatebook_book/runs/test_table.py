@@ -6,8 +6,8 @@ import time
 import matplotlib.pyplot as plt
 import pyarrow.parquet
 import pytest
-from gatebook_book import table
 from gatebook_book.figures import plots
+from gatebook_book.runs import table
 from gatebook_book.runs.store import FRESH, Store
 
 
