@@ -25,7 +25,7 @@ from gatebook.results import CODE, ENDINGS, FRESH, STORED, discard
 from gatebook.run.imports import code_behind
 from gatebook.run.pages import Page, find
 
-KEPT = ("laptop", "paper")
+KEPT = ("laptop", "own", "paper")
 """Profiles whose results are kept in git and whose finished runs are not repeated."""
 
 PATIENCE = 10.0

@@ -18,7 +18,7 @@ from gatebook.errors import check_choice, check_count, check_positive, suggest
 from gatebook.gates import GATES
 from gatebook.paths import root
 
-PROFILES = ("smoke", "book", "laptop", "paper")
+PROFILES = ("smoke", "book", "laptop", "own", "paper")
 """From the smallest budget to the papers' own."""
 
 RULES: dict[str, Callable[[str, Any], None]] = {
