@@ -164,6 +164,48 @@ def test_a_bias_that_starts_elsewhere_cannot_be_left_out(gate):
         LSTM(3, 4, bias=False, gate=gate)
 
 
+@pytest.mark.parametrize("kind, torch_kind", PAIRS)
+def test_a_uniform_start_is_torchs_own(kind, torch_kind):
+    torch.manual_seed(0)
+    ours = kind(3, 5, 2, gate="LSTM0", bias_start="uniform").state_dict()
+    torch.manual_seed(0)
+    theirs = torch_kind(3, 5, 2).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_uniform_start_adds_the_gates_law():
+    torch.manual_seed(0)
+    rnn = LSTM(3, 400, gate="LSTM", bias_start="uniform")
+    forget = rnn.bias_ih_l0.detach()[400:800]
+    assert 0.95 <= forget.min() < 0.955 and 1.045 < forget.max() <= 1.05
+    assert rnn.bias_hh_l0.abs().max() <= 0.05 < rnn.bias_hh_l0.abs().max() * 1.02
+
+
+@pytest.mark.parametrize("start", ["gate", "uniform"])
+def test_a_single_bias_is_the_only_one_that_moves(start):
+    rnn = LSTM(3, 5, gate="LSTM0", single_bias=True, bias_start=start)
+    rnn.reset_parameters()
+    optimizer = torch.optim.Adam(rnn.parameters(), lr=0.1)
+    before = rnn.bias_ih_l0.detach().clone()
+    rnn(torch.ones(4, 2, 3))[0].sum().backward()
+    optimizer.step()
+    assert not rnn.bias_hh_l0.any()
+    assert not torch.equal(rnn.bias_ih_l0, before)
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ({"bias_start": "unifrom"}, "'unifrom'; did you mean 'uniform'"),
+        ({"bias": False, "single_bias": True}, "bias is False, but bias_start"),
+        ({"bias": False, "bias_start": "uniform"}, "bias is False, but bias_start"),
+    ],
+)
+def test_options_of_a_bias_are_checked(option, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        LSTM(3, 5, gate="LSTM0", **option)
+
+
 @pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
 def test_frozen_weights_stay_frozen_both_ways(kind, torch_kind):
     theirs = torch_kind(3, 5)

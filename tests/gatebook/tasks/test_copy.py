@@ -4,7 +4,8 @@ import math
 
 import pytest
 import torch
-from gatebook.tasks import Copy
+from gatebook.random import generator
+from gatebook.tasks import Copy, copy
 
 
 def test_p2s_form_written_out():
@@ -105,3 +106,17 @@ def test_the_least_task_there_is():
     x, target = Copy(1, batch_size=1, form="scalar").batch(0)
     assert x.shape == target.shape + (1,) == (21, 1, 1)
     assert x[10] == 9 and not x[11:].any()  # the delimiter comes at once
+
+
+def test_a_pool_is_made_once(monkeypatch):
+    counts = []
+    make = copy._tokens
+    count = lambda *of: counts.append(of) or make(*of)  # noqa: E731
+    monkeypatch.setattr(copy, "_tokens", count)
+    task = Copy(2, batch_size=5, pool=17, seed=23)
+    _, target = task.batch(3)
+    task.batch(4)
+    assert len(counts) == 1
+    g = generator(23, "copy", "choice", 3)
+    chosen = torch.randint(17, (5,), generator=g)
+    assert torch.equal(target, make(17, 23, "pool")[:, chosen])

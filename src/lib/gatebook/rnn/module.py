@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from gatebook import fused
 from gatebook.errors import (
+    check_choice,
     check_count,
     check_flag,
     check_fraction,
@@ -53,6 +54,8 @@ class RNN(nn.Module):
         c_detach: float = 0.0,
         zoneout: tuple[float, float] = (0.0, 0.0),
         weight_drop: float = 0.0,
+        bias_start: str = "gate",
+        single_bias: bool = False,
         seed: int | None = None,
         proj_size: int = 0,
         device: torch.device | str | None = None,
@@ -62,17 +65,19 @@ class RNN(nn.Module):
         sizes = {"input_size": input_size, "hidden_size": hidden_size}
         for name, value in (sizes | {"num_layers": num_layers}).items():
             check_count(name, value)
-        flags = {"bias": bias, "batch_first": batch_first}
+        flags = {"bias": bias, "batch_first": batch_first, "single_bias": single_bias}
         for name, value in (flags | {"bidirectional": bidirectional}).items():
             check_flag(name, value)
         _check_dropout(dropout, num_layers)
         _check_zoneout(zoneout)
         _check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
+        _check_biases(bias, bias_start, single_bias)
         self.input_size, self.hidden_size = input_size, hidden_size
         self.num_layers, self.bias, self.batch_first = num_layers, bias, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
         self.zoneout, self.weight_drop = zoneout, weight_drop
+        self.bias_start, self.single_bias = bias_start, single_bias
         self.core = self.core_type(
             with_detach(resolve(gate), h_detach, c_detach), hidden_size
         )
@@ -114,25 +119,30 @@ class RNN(nn.Module):
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
             for name, shape in shapes.items():
                 empty = torch.empty(shape, device=device, dtype=dtype)
-                self.register_parameter(f"{name}_{suffix}", nn.Parameter(empty))
+                trained = not (self.single_bias and name == "bias_hh")
+                parameter = nn.Parameter(empty, requires_grad=trained)
+                self.register_parameter(f"{name}_{suffix}", parameter)
 
     def reset_parameters(self) -> None:
         """Weights from U(-1/√H, 1/√H) as in `torch.nn.LSTM`; biases by the gate.
 
-        The gate's initial bias goes into ``bias_ih``; every other bias is 0. The
-        papers differ here, and P2 gives no weight initialisation at all.
+        The gate's initial bias goes into ``bias_ih``; every other bias is 0, or with
+        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added.
+        The papers differ here, and P2 gives no weight initialisation at all.
         """
         bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
             for name, parameter in self.named_parameters(recurse=False):
-                if name.startswith("weight"):
+                weight = name.startswith("weight")
+                none = self.single_bias and name.startswith("bias_hh")
+                if weight or (self.bias_start == "uniform" and not none):
                     parameter.uniform_(-bound, bound)
-                elif name.startswith("bias_hh"):
-                    parameter.zero_()
                 else:
+                    parameter.zero_()
+                if name.startswith("bias_ih"):
                     with torch.device("cpu"):  # the default may have no numbers
                         bias = initial_bias(self.core)
-                    parameter.copy_(bias)
+                    parameter.add_(bias.to(parameter.device))
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.
@@ -374,6 +384,8 @@ class RNN(nn.Module):
             "bidirectional": False,
             "zoneout": (0.0, 0.0),
             "weight_drop": 0.0,
+            "bias_start": "gate",
+            "single_bias": False,
         }
         own = {name: getattr(self, name) for name in usual}
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
@@ -530,6 +542,16 @@ def _check_bias_is_zero(core: Core, gate: str | Gate) -> None:
         )
 
 
+def _check_biases(bias: bool, start: Any, single: bool) -> None:
+    """Raise for a start that is unknown, or options of a bias that is not there."""
+    check_choice("bias_start", start, ("gate", "uniform"))
+    if not bias and (single or start != "gate"):
+        raise ValueError(
+            f"bias is False, but bias_start is {start!r} and single_bias {single}; "
+            "allowed: 'gate' and False where there is no bias"
+        )
+
+
 def _check_zoneout(zoneout: Any) -> None:
     """Raise unless ``zoneout`` is a pair of probabilities, of c and of h."""
     if not isinstance(zoneout, tuple) or len(zoneout) != 2:
@@ -584,6 +606,12 @@ class LSTM(RNN):
         zoneout: probabilities (of c, of h) to keep a unit's old value.
         weight_drop: probability that an entry of the recurrent weight is 0 in a
             training pass, below 1; the others are scaled up.
+        bias_start: ``"gate"`` starts the biases by the gate's law and at 0;
+            ``"uniform"`` draws all of them from U(-1/√H, 1/√H) as `torch.nn.LSTM`
+            does, and adds the gate's law: the start in the code of P1 (g2_lstm.py)
+            and P3 (lstm_cell.py).
+        single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias a layer,
+            as in the code of P1. With two, Adam moves a gate twice as far.
         seed: seed of the module's own random streams (noise, detaching, zoneout,
             dropout, weight drop); ``None`` draws one from torch's default generator.
         proj_size: 0, as there are no projections; here for torch's callers.

@@ -11,6 +11,7 @@ that the first ten are drawn from ten symbols; the published code draws from
 eight, and so do we.
 """
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ class Copy:
             return self._make(_tokens(self.batch_size, self.seed, "train", step))
         g = generator(self.seed, "copy", "choice", step)
         chosen = torch.randint(self.pool, (self.batch_size,), generator=g)
-        return self._make(_tokens(self.pool, self.seed, "pool")[:, chosen])
+        return self._make(_pool(self.pool, self.seed)[:, chosen])
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
         """Sequences that training never drew, in batches of at most 256."""
@@ -126,6 +127,12 @@ class Copy:
             "validation_size": self.validation_size,
             "data_source": "generated" if self.pool is None else f"pool {self.pool}",
         }
+
+
+@functools.lru_cache(maxsize=16)
+def _pool(count: int, seed: int) -> Int[Tensor, "10 pool"]:
+    """The fixed training set, made once: P3's is a million tokens."""
+    return _tokens(count, seed, "pool")
 
 
 def _tokens(count: int, *name: object) -> Int[Tensor, "10 B"]:

@@ -25,7 +25,7 @@ from gatebook_book.paths import root
 from gatebook_book.runs.store import CODE, ENDINGS, FRESH, STORED, discard
 from gatebook_book.site.code import code_behind
 
-KEPT = ("laptop", "paper")
+KEPT = ("laptop", "own", "paper")
 """Profiles whose results are kept in git and whose finished runs are not repeated."""
 
 PATIENCE = 10.0

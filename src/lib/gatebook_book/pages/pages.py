@@ -18,7 +18,7 @@ from gatebook.gates import GATES
 
 from gatebook_book.paths import root
 
-PROFILES = ("smoke", "book", "laptop", "paper")
+PROFILES = ("smoke", "book", "laptop", "own", "paper")
 """From the smallest budget to the papers' own."""
 
 RULES: dict[str, Callable[[str, Any], None]] = {

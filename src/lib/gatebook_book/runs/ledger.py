@@ -36,6 +36,11 @@ WRONG = (
 )
 """What working out a rule may raise."""
 
+OWN = ("reproduced", "partly", "contradicted", "not_waited_for", "where")
+"""Of a claim at the profile ``own``: rules for each verdict, and in words what the
+runs were stopped before. ``contradicted`` mirrors ``reproduced``: the same test with
+the sides changed. Where neither holds, the claim is undecided."""
+
 SIZES = {
     "length": "N = {}",
     "pool": "pool {}",
@@ -59,6 +64,7 @@ class Claim:
         where: parameters that a run must have to count.
         reproduced: the rule, see `verdict`.
         partly: a weaker rule, or none.
+        own: the rules at the paper's own size but not its budget, see `OWN`.
         page: where the runs are.
     """
 
@@ -72,6 +78,7 @@ class Claim:
     where: Mapping[str, Any] = field(default_factory=dict)
     reproduced: str | None = None
     partly: str | None = None
+    own: Mapping[str, Any] = field(default_factory=dict)
 
 
 def folder() -> Path:
@@ -110,6 +117,9 @@ def _claim(page: str, file: Path, entry: dict[str, Any]) -> Claim:
             f"{file}: claim {entry['claim']!r} needs both a metric and a rule, or "
             "neither"
         )
+    for name in entry.get("own", {}):
+        if name not in OWN:
+            raise ValueError(f"{file}: unknown field {name!r}; {suggest(name, OWN)}")
     return Claim(page=page, **entry)
 
 
