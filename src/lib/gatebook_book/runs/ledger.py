@@ -36,7 +36,14 @@ WRONG = (
 )
 """What working out a rule may raise."""
 
-OWN = ("reproduced", "partly", "contradicted", "not_waited_for", "where")
+OWN = (
+    "reproduced",
+    "partly",
+    "contradicted",
+    "not_waited_for",
+    "where",
+    "methods",
+)
 """Of a claim at the profile ``own``: rules for each verdict, and in words what the
 runs were stopped before. ``contradicted`` mirrors ``reproduced``: the same test with
 the sides changed. Where neither holds, the claim is undecided."""
