@@ -5,6 +5,7 @@ comes out is a list of pointwise operations, which are printed one line each, in
 C and Python have in common.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -48,6 +49,7 @@ def options_of(given: Pass) -> Options:
     )
 
 
+@functools.lru_cache(1024)
 def like(core: Core) -> Core:
     """The small core that stands for all with the same step."""
     gate = replace(core.gate, gradient=Full())
