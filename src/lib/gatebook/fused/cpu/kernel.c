@@ -181,10 +181,12 @@ static void some_rows(int rows, const real *a, Z am, Z ak, const real *panel, Z 
 static void narrow(int rows, const real *a, Z am, Z ak, const real *panel, Z row,
                    real *c, Z ldc, Z depth, Z columns) {
   for (int m = 0; m < rows; m++) {
-    real sum[WIDE] = {0};
-    for (Z k = 0; k < depth; k++)
-      for (Z n = 0; n < columns; n++) sum[n] += a[m * am + k * ak] * panel[k * row + n];
-    for (Z n = 0; n < columns; n++) c[m * ldc + n] += sum[n];
+    vec s[2] = {{0}}, wide[2] = {{0}};
+    for (Z k = 0; k < depth; k++) {
+      memcpy(wide, panel + k * row, columns * sizeof(real));
+      for (int half = 0; half < 2; half++) s[half] += a[m * am + k * ak] * wide[half];
+    }
+    for (Z n = 0; n < columns; n++) c[m * ldc + n] += s[n / LANES][n % LANES];
   }
 }
 
@@ -302,9 +304,10 @@ INLINE void thin_tile(int rows, const real *a, Z lda, const real *w, Z ldw, real
       for (int m = 0; m < rows; m++) s[m] += a[m * lda + k + i] * t[i];
   }
   for (; k < depth; k++) {
-    for (int j = 0; j < LANES; j++) t[0][j] = w[j * ldw + k];
+    vec last = {0};
+    for (int j = 0; j < LANES; j++) last[j] = w[j * ldw + k];
 #pragma GCC unroll 4
-    for (int m = 0; m < rows; m++) s[m] += a[m * lda + k] * t[0];
+    for (int m = 0; m < rows; m++) s[m] += a[m * lda + k] * last;
   }
 #pragma GCC unroll 4
   for (int m = 0; m < rows; m++) *(vec *)(c + m * ldc) += s[m];
@@ -319,12 +322,14 @@ static void thin_rows(int rows, const real *a, Z lda, const real *w, Z ldw, real
       case 3: thin_tile(3, a, lda, w + n * ldw, ldw, c + n, ldc, depth); break;
       default: thin_tile(4, a, lda, w + n * ldw, ldw, c + n, ldc, depth);
     }
-  for (; n < columns; n++)
-    for (int m = 0; m < rows; m++) {
-      real sum = 0;
-      for (Z k = 0; k < depth; k++) sum += a[m * lda + k] * w[n * ldw + k];
-      c[m * ldc + n] += sum;
+  for (int m = 0; n < columns && m < rows; m++) {
+    vec s = {0}, some = {0}; /* a loop without vectors might round in another way */
+    for (Z k = 0; k < depth; k++) {
+      for (Z j = n; j < columns; j++) some[j - n] = w[j * ldw + k];
+      s += a[m * lda + k] * some;
     }
+    for (Z j = n; j < columns; j++) c[m * ldc + j] += s[j - n];
+  }
 }
 
 static void thin(const real *a, Z lda, const real *w, Z ldw, real *c, Z ldc, Z rows,

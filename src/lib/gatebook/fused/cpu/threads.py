@@ -94,7 +94,11 @@ def number(work: int) -> int:
 
 
 def split(
-    code: ctypes.CDLL, name: str, what: ctypes.Structure, parts: int, meeting: Meeting
+    code: ctypes.CDLL,
+    name: str,
+    what: ctypes.Structure,
+    parts: int,
+    meeting: Meeting | None = None,
 ) -> None:
     """Call the C function ``name`` on ``what`` in ``parts`` threads at once.
 
@@ -108,10 +112,10 @@ def split(
     Raises:
         MemoryError: if there is no memory for its work arrays.
     """
-    work, library = getattr(code, name), openmp()
+    work = getattr(code, name)
     if parts == 1:
         failed = work(ctypes.byref(what), 0, 1)
-    elif library is not None and os.getpid() == HOME:
+    elif (library := openmp()) is not None and os.getpid() == HOME:
         failed = _crew(code, library, work, what, parts, meeting)
     else:
         failed = _pooled(work, what, parts, meeting)
@@ -125,7 +129,7 @@ def _crew(
     work: Any,
     what: Any,
     parts: int,
-    meeting: Meeting,
+    meeting: Meeting | None,
 ) -> int:
     crew = Crew(
         _address(work),
@@ -134,7 +138,7 @@ def _crew(
         _address(library.omp_get_num_threads),
     )
     late = code.gather(_start(library), ctypes.byref(crew), parts)
-    crowd.note(bool(late or meeting.apart))
+    crowd.note(bool(late or (meeting is not None and meeting.apart)))
     return crew.failed
 
 
@@ -170,7 +174,10 @@ def openmp() -> ctypes.CDLL | None:
 
 
 def _pooled(
-    work: Callable[..., int], what: ctypes.Structure, parts: int, meeting: Meeting
+    work: Callable[..., int],
+    what: ctypes.Structure,
+    parts: int,
+    meeting: Meeting | None,
 ) -> int:
     """The same on threads of our own; C runs without Python's lock.
 
@@ -187,7 +194,8 @@ def _pooled(
                 [work(ctypes.byref(what), 0, parts), *(w.result() for w in waiting)]
             )
         except BaseException:
-            meeting.abandoned = 1  # who waits for a thread that never came goes on
+            if meeting is not None:
+                meeting.abandoned = 1  # one never came: the others stop waiting
             raise
 
 

@@ -58,8 +58,8 @@ LARGE = 8 * 2**20
 MEETING = 2**17
 """Multiplications that a step must have for each thread, for threads to meet in it."""
 
-FEW = 4
-"""Rows of the input up to which a plain weight serves, since packing takes longer."""
+FEW = 8
+"""Reads of a weight up to which a plain one serves, since packing takes longer."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class Work:
         self.width, apart = w_hh.shape[0], len(setting.kernel.apart) * self.units
         self.spans = _spans(setting.core, setting.kernel)
         self.p = pool.take((rows, self.width), x.dtype)
-        self.r = pool.take((rows, apart), x.dtype)
+        self.r = pool.take((rows, apart), x.dtype) if apart else None
         state = (self.steps, self.batch, self.units)
         tied = setting.core.tied
         held = (self.hold, self.batch, self.units)
-        self.cs = pool.take((0,) if tied else held, x.dtype)
+        self.cs = None if tied else pool.take(held, x.dtype)
         self.hs: Tensor | None = x.new_empty(state)
         self.out: Tensor | None = self.hs
         if setting.alive is not None:
@@ -124,7 +124,8 @@ class Work:
     def release(self) -> None:
         """Give the large arrays back for the next pass."""
         for held in (self.p, self.r, self.cs):
-            pool.give(held)
+            if held is not None:
+                pool.give(held)
 
     # -- forward -----------------------------------------------------------
 
@@ -137,7 +138,8 @@ class Work:
         b_hh: Tensor | None,
     ) -> None:
         """Run over time; every thread takes some sequences of the batch."""
-        code, packed = self.code, self.steps * self.batch > FEW
+        # Four rows of a batch share a read, see `thin` in kernel.c.
+        code, packed = self.code, self.steps * -(-self.batch // 4) > FEW
         self._run(
             "forward",
             x=x,
@@ -277,12 +279,14 @@ class Work:
         if together and step < MEETING * parts:
             together, parts = False, 1
         parts = parts if together else min(parts, self.batch)
-        scratch = pool.take((parts, self.code.scratch_size(self.units)), self.dtype)
-        meeting = threads.Meeting()
-        given.scratch = scratch.data_ptr()
-        given.meeting = ctypes.addressof(meeting) if together and parts > 1 else None
+        size = self.code.scratch_size(self.units)
+        scratch = pool.take((parts, size), self.dtype) if size else None
+        given.scratch = None if scratch is None else scratch.data_ptr()
+        meeting = threads.Meeting() if together and parts > 1 else None
+        given.meeting = None if meeting is None else ctypes.addressof(meeting)
         threads.split(self.code, way, given, parts, meeting)
-        pool.give(scratch)
+        if scratch is not None:
+            pool.give(scratch)
 
     def _large(self) -> bool:
         """Whether the recurrent weight is too large for each thread to read it all."""
@@ -298,7 +302,7 @@ class Work:
             work: its multiplications.
         """
         parts = min(threads.number(work), most)
-        threads.split(self.code, name, what, parts, threads.Meeting())
+        threads.split(self.code, name, what, parts)
 
 
 _OWN = ("p", "r", "h0", "c0", "h_n", "c_n", "out", "hs", "cs")
