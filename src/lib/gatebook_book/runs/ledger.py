@@ -16,7 +16,8 @@ import yaml
 from gatebook.errors import suggest
 
 from gatebook_book.paths import root
-from gatebook_book.runs.store import Run, load, median_of
+from gatebook_book.runs.statistics import median_of
+from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "laptop")
 """Stored runs of the first of these that has any decide a page's rows."""

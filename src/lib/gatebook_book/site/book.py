@@ -29,6 +29,7 @@ from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.downloads import NOTEBOOKS
+from gatebook_book.site.imports import LIBRARY
 
 RENDERED_FROM = (
     "_config.yml",
@@ -37,7 +38,7 @@ RENDERED_FROM = (
     "requirements.lock",
     "tools/vendor.py",
 )
-"""What decides the site besides ``book/``, the pages' outputs and this package."""
+"""What decides the site besides ``book/``, the pages' outputs and the library."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -94,10 +95,11 @@ def stale_pages(profile: str) -> list[str]:
 def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides what a page shows.
 
-    Its text, the code behind it, its parameters at this profile, and the stored
-    results and claims that it draws.
+    Its text, the code behind it, all versions (of matplotlib, too), its parameters at
+    this profile, and the stored results and claims that it draws.
     """
-    parts = [page.file.read_text(), code_behind(page), profile]
+    lock = root() / "requirements.lock"
+    parts = [page.file.read_text(), code_behind(page), lock.read_text(), profile]
     parts.append(repr(page.effective(profile, {})))
     for file in _kept_behind(page, "gatebook_book.runs.ledger" in modules_of(page)):
         parts += [file.name, file.read_text()]
@@ -171,7 +173,8 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
-    sources += sorted(Path(__file__).parent.glob("*.py"))
+    # All of both packages: pages show some of their lines, and docstrings.
+    sources += sorted(LIBRARY.rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 
