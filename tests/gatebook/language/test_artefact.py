@@ -1,6 +1,7 @@
 """Released models: the same numbers, and a clear word on each file that is none."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -96,7 +97,8 @@ def test_a_card_without_figures_says_so(tmp_path):
 
 
 def test_the_licence_of_a_known_text_is_named(tmp_path):
-    release(tmp_path, a_model(), a_corpus(name="kjv"), {})
+    known = {"title": "King James Version", "licence": "public domain text"}
+    release(tmp_path, a_model(), replace(a_corpus(name="kjv"), **known), {})
     card = (tmp_path / CARD).read_text()
     assert "# A language model on King James Version" in card
     assert "Licence: public domain text" in card

@@ -271,7 +271,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_train import PLAN, TASK, fingerprint, fit, noisy_model, plain
+from test_loop import PLAN, TASK, fingerprint, fit, noisy_model, plain
 from dataclasses import replace
 import time, torch
 torch.set_num_threads(1)

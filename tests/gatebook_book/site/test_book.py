@@ -3,22 +3,26 @@
 import shutil
 from pathlib import Path
 
-import gatebook
 import nbformat
 import pytest
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import find
 from gatebook_book.site import book as builder
+from gatebook_book.site import imports
 from gatebook_book.site.book import page_key, stale_pages
 from gatebook_book.site.imports import modules_behind
+
+GRID, PLOTS = "gatebook/gates/grid.py", "gatebook_book/figures/plots.py"
 
 
 @pytest.fixture
 def library(book, monkeypatch):
-    """A copy of the library's sources that a test may edit."""
-    copy = book / "src/lib/gatebook"
-    shutil.copytree(gatebook.__path__[0], copy, ignore=lambda d, n: {"__pycache__"})
-    monkeypatch.setattr(gatebook, "__path__", [str(copy)])
+    """A copy of both packages' sources that a test may edit."""
+    copy = book / "src/lib"
+    for name in imports.PACKAGES:
+        source = imports.LIBRARY / name
+        shutil.copytree(source, copy / name, ignore=lambda d, n: {"__pycache__"})
+    monkeypatch.setattr(imports, "LIBRARY", copy)
     return copy
 
 
@@ -45,24 +49,24 @@ def test_an_edited_page_is_stale_and_no_other(book):
 
 
 def test_an_edited_module_makes_its_pages_stale(library):
-    assert changed_by(lambda: append(library / "gates.py", "\n# x\n")) == {"first"}
+    assert changed_by(lambda: append(library / GRID, "\n# x\n")) == {"first"}
 
 
 def test_a_module_behind_a_module_counts(library):
     # gates imports errors; both pages rest on it.
-    edit = lambda: append(library / "errors.py", "\n# x\n")  # noqa: E731
+    edit = lambda: append(library / "gatebook/errors.py", "\n# x\n")  # noqa: E731
     assert changed_by(edit) == {"first", "second"}
 
 
 def test_an_unrelated_module_changes_nothing(library):
-    assert changed_by(lambda: append(library / "plots.py", "\n# x\n")) == set()
+    assert changed_by(lambda: append(library / PLOTS, "\n# x\n")) == set()
 
 
-@pytest.mark.parametrize("name", ["kernel.c", "kernel.triton"])
+@pytest.mark.parametrize("name", ["cpu/kernel.c", "gpu/kernel.triton"])
 def test_the_text_of_a_kernel_counts(book, library, name):
     page = book / "book/second.md"
     page.write_text(page.read_text().replace("import errors", "import LSTM"))
-    edited = library / "fused" / name
+    edited = library / "gatebook/fused" / name
     assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
 
 
@@ -71,7 +75,7 @@ def test_what_a_widget_sends_to_the_browser_counts(book, library, name):
     page = book / "book/second.md"
     use = "from gatebook_book.widgets import RefineBand"
     page.write_text(page.read_text().replace("from gatebook import errors", use))
-    edited = library / "widgets" / name
+    edited = library / "gatebook_book/widgets" / name
     assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
 
 
@@ -113,7 +117,7 @@ def test_results_and_claims_of_another_page_count_where_they_are_shown(book):
     assert changed_by(write(kept / "LSTM-seed0.json")) == {"first", "second"}
     assert changed_by(write(claims / "first.yaml")) == set()  # nobody shows them
     page = book / "book/first.md"
-    use = "from gatebook import ledger"
+    use = "from gatebook_book.runs import ledger"
     page.write_text(page.read_text().replace("from gatebook.gates import GATES", use))
     assert changed_by(write(claims / "second.yaml")) == {"first"}  # which shows all
     append(page, '\n`ledger.rows("first")`\n')
@@ -158,9 +162,11 @@ def test_who_imports_the_package_rests_on_all_it_offers():
 
 
 def test_relative_imports_count(library):
-    (library / "errors.py").write_text("from . import plots\nfrom .random import x\n")
+    (library / "gatebook/errors.py").write_text(
+        "from . import modes\nfrom .random import x\n"
+    )
     behind = modules_behind("from gatebook.errors import suggest")
-    assert {"gatebook_book.figures.plots", "gatebook.random"} < behind.keys()
+    assert {"gatebook.modes", "gatebook.random"} < behind.keys()
 
 
 @pytest.fixture
