@@ -27,9 +27,9 @@ from myst_parser.config.main import MdParserConfig
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
+from gatebook_book.site import imports
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.downloads import NOTEBOOKS
-from gatebook_book.site.imports import LIBRARY
 
 RENDERED_FROM = (
     "_config.yml",
@@ -174,7 +174,7 @@ def _render_key(keys: dict[str, str]) -> str:
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
     # All of both packages: pages show some of their lines, and docstrings.
-    sources += sorted(LIBRARY.rglob("*.py"))
+    sources += sorted(imports.LIBRARY.rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 
