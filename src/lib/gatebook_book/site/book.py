@@ -24,6 +24,7 @@ from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
+from gatebook_book.machine import cores
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
@@ -46,7 +47,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
 
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
-        workers: pages that run at once; by default the number of cores.
+        workers: pages that run at once; by default one a core.
 
     Returns:
         the site's first page.
@@ -64,7 +65,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
     failed = []
-    for page, code in _run_all(stale, profile, workers or os.cpu_count() or 1):
+    for page, code in _run_all(stale, profile, workers or cores()):
         if code == 0:
             state.note_run(profile, page.name, keys[page.name])
         else:

@@ -19,6 +19,7 @@ from typing import Any
 
 from gatebook.errors import check_count, check_device, check_positive
 
+from gatebook_book.machine import cores
 from gatebook_book.pages.execute import KernelLost
 from gatebook_book.paths import root
 from gatebook_book.sweep.point import Order, Outcome, SweepPoint, run_point, stop
@@ -42,13 +43,6 @@ ADDRESS = re.compile(r"\w+://\S+:\d+")
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
 OWN_GROUP = "import os; os.setpgid(0, 0)"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    with contextlib.suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def sweep(
