@@ -170,7 +170,7 @@ def test_a_hub_that_breaks_off_is_one_error(hub, monkeypatch):
 
     def breaking(path, **more):
         def rows(all):
-            yield all[0]
+            yield next(iter(all))
             raise OSError("connection reset")
 
         return {name: rows(all) for name, all in whole(path, **more).items()}

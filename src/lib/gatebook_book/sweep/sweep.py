@@ -7,7 +7,6 @@ train as one batch can be put together in `gatebook_book.sweep.grid` alone.
 
 import contextlib
 import logging
-import os
 import re
 import sys
 import tempfile
