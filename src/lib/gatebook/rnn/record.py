@@ -9,12 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatebook.errors import check_choice
 from gatebook.modes import evaluating
 from gatebook.rnn.module import RNN
-
-Record = dict[str, dict[str, Tensor | PackedSequence]]
-"""Layer (``"l0"``, ``"l0_reverse"``, …) to gate name to activations (T, B, units).
-
-For a packed input these are packed as well, see `record`.
-"""
+from gatebook.rnn.stack import Record
 
 
 @contextmanager
@@ -26,8 +21,9 @@ def record(model: nn.Module) -> Iterator[Record]:
 
     A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
     sequences, units), holds the steps that there are, so that its mean knows no
-    padding; `pad_packed_sequence` gives (T, B, units). Where a batch is padded but not
-    packed, the padding is input like any other, and is recorded.
+    padding; `torch.nn.utils.rnn.pad_packed_sequence` gives (T, B, units). Where a
+    batch is padded but not packed, the padding is input like any other, and is
+    recorded.
 
     Arguments:
         model: an `LSTM` or `GRU` of this library, or a module that holds one.

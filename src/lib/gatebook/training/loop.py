@@ -16,7 +16,7 @@ from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.modes import evaluating
 from gatebook.random import Streams, dropped
-from gatebook.rnn.module import RNN, fit_each_other, together
+from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
@@ -271,8 +271,7 @@ def fit(
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
         checkpoint_seconds: how often it is stored.
-        report: gets a line of progress at each evaluation, for example
-            `gatebook_book.runs.progress.show_progress`.
+        report: gets a line of progress at each evaluation, for example ``print``.
 
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.
