@@ -2,7 +2,6 @@
 
 import datetime
 import functools
-import os
 import platform
 import subprocess
 import sys
@@ -38,7 +37,7 @@ def peak_memory(device: str) -> int:
             x for x in status.read_text(encoding="utf-8").splitlines() if "VmHWM" in x
         )
         return int(line.split()[1]) * 1024
-    if os.name == "nt":
+    if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
 
