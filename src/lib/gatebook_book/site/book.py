@@ -174,7 +174,7 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
-    # All of both packages: pages show some of their lines, and docstrings.
+    # The reference is made of docstrings, and pages show lines of both packages.
     sources += sorted(imports.LIBRARY.rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
