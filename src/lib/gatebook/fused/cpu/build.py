@@ -137,7 +137,7 @@ def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
 
 def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
-    words = [repr(core.gate), type(core).__name__, repr(options), str(dtype)]
+    words = [repr(core), repr(options), str(dtype)]
     words += [*compiler(), *FLAGS, torch.__version__, _processor()]
     digest = hashlib.sha256("\n".join(words).encode())
     package = HERE.parent.parent

@@ -112,6 +112,8 @@ def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """
     if _loop_only.get() or x.device.type not in ("cpu", "cuda"):
         return False
+    if not core.one_product:
+        return False
     if x.dtype != weights.hh.dtype or torch.is_autocast_enabled(x.device.type):
         return False
     if x.dtype not in (torch.float32, torch.float64, *HALF) or 0 in x.shape:
