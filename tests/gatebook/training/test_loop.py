@@ -30,7 +30,6 @@ from gatebook.training import (
     fit,
     fit_together,
 )
-from gatebook_book.runs.progress import show_progress
 from torch import nn
 
 TASK = Adding(8, batch_size=16, validation_size=40)
@@ -279,18 +278,11 @@ def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
 # -- progress ----------------------------------------------------------------------
 
 
-def test_progress_tells_step_time_and_scores(capsys, monkeypatch, tmp_path):
-    monkeypatch.delenv("GATEBOOK_PROGRESS", raising=False)
+def test_progress_tells_step_time_and_scores():
     lines = []
     fit(build(TASK, LSTM, 4, 0), TASK, PLAN, report=lines.append)
     assert len(lines) == 4
     assert lines[1].startswith("step 10/20 · ") and "loss" in lines[1]
-    show_progress("to the terminal")
-    assert capsys.readouterr().err == "to the terminal\n"
-    monkeypatch.setenv("GATEBOOK_PROGRESS", str(tmp_path / "file"))
-    show_progress("to the runner")
-    assert capsys.readouterr() == ("", "")
-    assert (tmp_path / "file").read_text() == "to the runner\n"
 
 
 # -- resume ------------------------------------------------------------------------
