@@ -228,6 +228,26 @@ def test_a_goal_is_positive_and_named():
         Until(3, goal=0.0)
 
 
+# -- what the curves say -----------------------------------------------------------
+
+
+def test_the_training_loss_is_the_mean_since_the_last_evaluation():
+    class Noted(Adding):
+        def loss(self, prediction, target):
+            loss = super().loss(prediction, target)
+            if torch.is_grad_enabled():
+                losses.append(loss.item())
+            return loss
+
+    losses: list[float] = []
+    task = Noted(8, batch_size=4)
+    curves = fit(build(task, LSTM, 4, 0), task, Plan(7, 0.1, evaluate_every=3)).curves
+    parts = (losses[:3], losses[3:6], losses[6:])  # the last part is cut short
+    assert len(losses) == 7 and len(set(losses)) == 7
+    assert curves["step"] == [0, 3, 6, 7]
+    assert curves["train_loss"][1:] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
 # -- divergence --------------------------------------------------------------------
 
 
