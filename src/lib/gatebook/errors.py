@@ -46,6 +46,12 @@ def check_positive(parameter: str, value: Any) -> None:
         raise ValueError(f"{parameter} is {value!r}; allowed: a finite number > 0")
 
 
+def check_not_negative(parameter: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``value`` is a finite number of at least zero."""
+    if not _is_number(value) or not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{parameter} is {value!r}; allowed: a finite number >= 0")
+
+
 def check_between(parameter: str, value: Any, low: float, high: float) -> None:
     """Raise ``ValueError`` unless ``low <= value <= high``."""
     if not _is_number(value) or not low <= value <= high:
@@ -61,7 +67,7 @@ def check_count(parameter: str, value: Any, least: int = 1) -> None:
 
 
 def check_integer(parameter: str, value: Any) -> None:
-    """Raise ``TypeError`` unless ``value`` is an integer; a truth value is none."""
+    """Raise ``TypeError`` unless ``value`` is an integer; a bool does not count."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{parameter} is {value!r}; allowed: an integer")
 

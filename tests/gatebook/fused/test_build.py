@@ -44,6 +44,21 @@ def test_training_compiles_one_code_for_every_size_and_gradient_rule(fresh):
     assert len(list(fresh.glob("*.so"))) == 1
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda: torch.autograd.graph.save_on_cpu(),
+        lambda: torch.device("meta"),
+        lambda: torch.inference_mode(),
+    ],
+)
+def test_the_first_pass_may_be_under_anything(fresh, around):
+    core = LSTMCore(GATES["UR"], 8)
+    with around():
+        build.kernel(core, Options(), torch.float32)
+    assert len(list(fresh.glob("*.so"))) == 1
+
+
 def test_without_a_compiler_the_loop_runs_and_says_so_once(fresh, monkeypatch):
     monkeypatch.setenv("CC", "/nowhere/cc")
     rnn, x = LSTM(2, 3, gate="UR"), torch.randn(4, 1, 2)
@@ -76,7 +91,7 @@ def test_without_a_place_to_compile_the_loop_runs_too(fresh, monkeypatch):
         assert LSTM(2, 3, gate="UR")(torch.randn(4, 1, 2))[0].isfinite().all()
 
 
-def test_a_compiled_file_that_is_cut_short_is_told(fresh, monkeypatch):
+def test_a_compiled_file_that_is_cut_short_is_reported(fresh, monkeypatch):
     fresh.mkdir()
     monkeypatch.setattr(build, "_compile", lambda text, file: file.touch())
     with pytest.warns(UserWarning, match="loop runs.*or loaded.*too short"):

@@ -239,8 +239,14 @@ def test_a_failing_point_is_reported_and_finished_ones_are_not_run_again(trainin
     assert trace(training) == before
     page = training / "book/first.md"
     page.write_text(page.read_text().replace("import functools", "import  functools"))
-    code, out = ended(start("--grid", "gate=LSTM", "-p", "rate=0.001"))
-    assert code == 0 and "1 of them were finished with other code than now" in out
+    again = ["--grid", "gate=LSTM", "-p", "rate=0.001"]
+    code, out = ended(start(*again))
+    assert code == 0 and "1 points, 1 finished before" in out
+    runs = set((training / "_build/sweeps/first/laptop").glob("*.json"))
+    page.write_text(page.read_text().replace("no such gate", "not a gate"))
+    code, out = ended(start(*again))
+    assert code == 0 and "1 points, 0 finished before" in out
+    assert runs < set((training / "_build/sweeps/first/laptop").glob("*.json"))
 
 
 @pytest.mark.slow
@@ -278,7 +284,7 @@ def test_workers_of_a_running_scheduler(training, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_is_not_there_is_told_plainly(training):
+def test_a_missing_scheduler_gives_a_clear_error(training):
     process = start(*GRID, "--scheduler", "tcp://127.0.0.1:1")
     code, out = ended(process)
     assert code == 1
@@ -416,7 +422,7 @@ def test_a_stopped_point_stops_its_kernel(book, monkeypatch):
     assert run_point(one(), order(book)).status == "stopped"  # does not start again
 
 
-def test_a_folder_that_cannot_be_written_is_told_plainly(book):
+def test_a_folder_that_cannot_be_written_gives_a_clear_error(book):
     (book / "_build").mkdir()
     (book / "_build/runs").write_text("a file where the folder should be")
     outcome = run_point(one(), order(book))

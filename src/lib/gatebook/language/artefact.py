@@ -1,4 +1,4 @@
-"""A trained language model to give away: one checked file and a card that explains it.
+"""A trained language model to publish: one checked file and a card that explains it.
 
 The folder holds ``model.safetensors`` (weights; in the header, as JSON, what the model
 is built with and its words; a SHA-256 sum of it all) and ``README.md``, the card.
@@ -20,6 +20,7 @@ from gatebook.files import FileError, read_checked, write_atomic, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
+from gatebook.language.reading import check_vocabulary
 
 FORMAT = "gatebook.language 1"
 MODEL, CARD = "model.safetensors", "README.md"
@@ -45,11 +46,7 @@ def release(
         ValueError: for a corpus of another vocabulary.
         OSError: if it cannot be written.
     """
-    if model.vocabulary_size != corpus.vocabulary_size:
-        raise ValueError(
-            f"corpus is {corpus.name!r} with {corpus.vocabulary_size} words; allowed: "
-            f"one with {model.vocabulary_size}, as the model has"
-        )
+    check_vocabulary(model, corpus)
     folder = Path(folder)
     header = {
         "format": FORMAT,

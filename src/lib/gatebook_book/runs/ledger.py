@@ -13,7 +13,8 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import Claim, claims, of_profile, pages
-from gatebook_book.runs.store import Run, load, median_of
+from gatebook_book.runs.statistics import median_of
+from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
 """From the largest runs to the smallest. The largest that can judge a claim does."""
@@ -198,7 +199,7 @@ Kept = dict[str, list[Run]]
 
 
 def stored(page: str) -> Kept:
-    """The runs kept for a page, profile by profile; an empty list is no error."""
+    """The runs kept for a page, profile by profile; an empty list is not an error."""
     return {profile: load(page, profile) for profile in PROFILES}
 
 
@@ -262,7 +263,7 @@ def all_entries() -> Iterator[Row]:
 def rows(page: str) -> list[dict[str, Any]]:
     """One page's lines as its table "paper and here", for `plots.table`."""
     shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
-    heads = {"ours": "here", "scale": "our size", "diverged": "of them diverged"}
+    heads = {"ours": "here", "scale": "our size", "diverged": "diverged"}
     return [
         {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
         for entry in entries(page)
