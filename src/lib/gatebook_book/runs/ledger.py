@@ -199,7 +199,7 @@ Kept = dict[str, list[Run]]
 
 
 def stored(page: str) -> Kept:
-    """The runs kept for a page, profile by profile; an empty list is no error."""
+    """The runs kept for a page, profile by profile; an empty list is not an error."""
     return {profile: load(page, profile) for profile in PROFILES}
 
 
@@ -263,7 +263,7 @@ def all_entries() -> Iterator[Row]:
 def rows(page: str) -> list[dict[str, Any]]:
     """One page's lines as its table "paper and here", for `plots.table`."""
     shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
-    heads = {"ours": "here", "scale": "our size", "diverged": "of them diverged"}
+    heads = {"ours": "here", "scale": "our size", "diverged": "diverged"}
     return [
         {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
         for entry in entries(page)

@@ -67,7 +67,7 @@ def _warn_of_edited_code() -> None:
 def foreign_files(site: Path) -> list[str]:
     """What pages and style sheets load from other hosts or from this machine's disk.
 
-    A link that a reader may follow is none of these.
+    A link that a reader may follow does not count.
 
     Returns:
         lines ``page: address``.

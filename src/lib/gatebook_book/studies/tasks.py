@@ -236,7 +236,7 @@ def _speaker(point: Point) -> Callable[[str], None]:
 
 
 def plain(value: Any) -> Any:
-    """An option as JSON holds it; a gate that is no paper's name as its text."""
+    """An option as JSON holds it; a gate without a name as its text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return [plain(v) for v in value] if isinstance(value, tuple | list) else str(value)

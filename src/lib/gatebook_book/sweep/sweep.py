@@ -264,14 +264,14 @@ def _outcome(future: Any) -> Outcome:
 
 
 class _Status:
-    """Lines of progress: one a point that ends, and one a minute for the rest."""
+    """Lines of progress: one for each point that ends, one per minute for the rest."""
 
     def __init__(self, total: int):
         self.total, self.counts = total, Counter[str]()
         self.started = self.shown = time.monotonic()
 
     def say(self, line: str) -> None:
-        """Print a line at once, also where the output is no terminal."""
+        """Print a line at once, even where the output is not a terminal."""
         print(line, flush=True)
 
     def ended(self, point: SweepPoint, outcome: Outcome) -> None:
