@@ -253,6 +253,28 @@ def learning_curves(
     return fig
 
 
+def accuracy_curves(
+    runs: Sequence[dict[str, Any]],
+    guess: float = 0.1,
+    quantiles: tuple[float, float] = (0.25, 0.75),
+) -> Figure:
+    """`learning_curves` of the validation accuracy of runs on images.
+
+    Arguments:
+        runs: as there.
+        guess: the accuracy of guessing.
+        quantiles: as there.
+    """
+    return learning_curves(
+        runs,
+        "accuracy",
+        baseline=guess,
+        baseline_label="guessing",
+        ylabel="accuracy",
+        quantiles=quantiles,
+    )
+
+
 def _nothing(fig: Figure) -> Figure:
     """The figure of a page whose runs have not been made yet."""
     for ax in fig.axes:

@@ -13,7 +13,7 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import Claim, claims, of_profile, pages
-from gatebook_book.runs.statistics import median_of
+from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
@@ -320,13 +320,7 @@ def _words(method: str, s: dict[str, Any]) -> str:
     """``UR 0.03 [0.02, 0.05]``: median, lowest and highest of the seeds."""
     if s["median"] is None:
         return f"{method} diverged"
-    median, low, high = (_short(s[name]) for name in ("median", "low", "high"))
-    return f"{method} {median} [{low}, {high}]"
-
-
-def _short(value: float) -> str:
-    """Three digits, and all digits of a whole number such as a count of steps."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{method} {in_words(s)}"
 
 
 def _scale(profile: str, runs: list[Run]) -> str:

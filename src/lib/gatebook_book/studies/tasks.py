@@ -7,6 +7,7 @@ from typing import Any
 
 from gatebook.errors import check_choice
 from gatebook.rnn.module import GRU, LSTM, RNN
+from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
 from gatebook.training.loop import (
     History,
@@ -100,6 +101,12 @@ def image_scores(
         "mean_validation": history.mean("accuracy"),
         "fall": history.fall("accuracy"),
     }
+
+
+def forget_gates(model: SequenceModel, task: Task) -> list[float]:
+    """A look: each unit's mean effective forget gate on the validation set."""
+    x, _ = task.validation()[0]
+    return unit_means(model, x.to(next(model.parameters()).device))
 
 
 def train_all(

@@ -1,5 +1,8 @@
 """Sweeps: many points of a page at once, on this machine's cores or on a cluster.
 
+Dask brings what a pool of processes does not: workers on other machines, Slurm, and
+points that go on elsewhere when a worker is lost.
+
 Each point is the page itself, run through papermill by a worker of dask.distributed.
 A list parameter may hold several values at one point, so points that a device can
 train as one batch can be put together in `gatebook_book.sweep.grid` alone.
