@@ -3,6 +3,7 @@ PROFILE ?= book
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .PHONY: help book test test-slow lint lock publish-check bench clean
@@ -29,11 +30,9 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(READY)  ## install what pyproject.toml adds; write lock and environment.yml
+lock: $(READY)  ## resolve what pyproject.toml asks for; UPGRADE=--upgrade for newer
 	@echo "== locking what pyproject.toml asks for"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
-	$(BIN)/python tools/lock.py
-	@touch $(READY)
+	$(BIN)/python tools/lock.py $(UPGRADE)
 
 publish-check: $(READY) node_modules/ready  ## what must hold before publishing
 	$(BIN)/gatebook publish --check --profile $(PROFILE)
@@ -44,14 +43,16 @@ bench: $(READY)  ## time and memory against torch.nn.LSTM (STORE=--store keeps t
 clean:  ## remove what was built; the environment stays
 	rm -rf _build node_modules
 
-# The lock holds every package, so nothing is resolved and nothing newer slips in.
-$(READY): requirements.lock pyproject.toml
+# The lock holds every package, so nothing is resolved and nothing newer slips in. Only
+# torch comes by version alone: see tools/lock.py.
+$(READY): requirements.lock torch.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "error: $(PYTHON) is not Python 3.11; allowed: make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "== installing into .venv (about 2 GB, a few minutes, once)"
+	@echo "== installing into .venv (a few minutes, once; 3 GB, or 7 GB where torch brings CUDA)"
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(PIP) --no-deps --require-hashes -r requirements.lock
+	$(PIP) --constraint torch.lock torch
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # MathJax, by version and hash from package-lock.json; never kept in git.

@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from filelock import FileLock, Timeout
 from gatebook.errors import check_choice, check_device, suggest
@@ -143,10 +143,10 @@ class Store:
         work: Callable[[dict[int, Path]], dict[int, Run]],
     ) -> dict[int, Run]:
         commit()  # remembered now: the checkout may be edited while the run goes on
-        started = datetime.datetime.now(datetime.UTC)
+        started = datetime.datetime.now(datetime.timezone.utc)
         checkpoints = {k: file.with_suffix(".safetensors") for k, file in files.items()}
         made = work(checkpoints)
-        seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
+        seconds = (datetime.datetime.now(datetime.timezone.utc) - started).total_seconds()
         runs = {}
         for place, file in files.items():
             name, seed, parameters = wanted[place]
@@ -332,7 +332,7 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "commit": commit(),
         "peak_memory_mb": round(peak_memory(device) / 2**20),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
 
@@ -345,6 +345,10 @@ def peak_memory(device: str) -> int:
     if status.exists():
         line = next(x for x in status.read_text().splitlines() if "VmHWM" in x)
         return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource  # Windows has none
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 
