@@ -3,6 +3,7 @@ PROFILE ?= book
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
+BROWSER := tests/browser/node_modules/ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -16,12 +17,11 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 	@echo "== running the pages at the $(PROFILE) profile and rendering the book"
 	$(BIN)/gatebook build --profile $(PROFILE)
 
-test: lint node_modules/ready  ## lint, types and all tests but the slow ones
+test: lint node_modules/ready $(BROWSER)  ## lint, types and all tests but the slow ones
 	@echo "== tests (about eight minutes)"
 	$(BIN)/python -m pytest
-	@echo "== all passed; the site that was tested is in _build/html"
 
-test-slow: $(READY) node_modules/ready  ## the tests that take minutes
+test-slow: $(READY) node_modules/ready $(BROWSER)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
 lint: $(READY)  ## ruff and mypy
@@ -41,7 +41,7 @@ bench: $(READY)  ## time and memory against torch.nn.LSTM (STORE=--store keeps t
 	$(BIN)/python bench/speed.py $(STORE)
 
 clean:  ## remove what was built; the environment stays
-	rm -rf _build node_modules
+	rm -rf _build node_modules tests/browser/node_modules
 
 # The lock holds every package, so nothing is resolved and nothing newer slips in. Only
 # torch comes by version alone: see tools/lock.py.
@@ -60,3 +60,8 @@ node_modules/ready: package-lock.json tools/vendor.py $(READY)
 	@echo "== fetching MathJax, which the site serves itself"
 	$(BIN)/python tools/vendor.py
 	@touch $@
+
+# Without a network the tests of the site are skipped, and the last line says so.
+$(BROWSER): tests/browser/package-lock.json tools/browser.py $(READY)
+	@echo "== looking for a browser; where there is none, fetching one (65 MB, once)"
+	-$(BIN)/python tools/browser.py && touch $@

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
-    from gatebook.rnn import GRU, LSTM, record
+    from gatebook.rnn.module import GRU, LSTM
+    from gatebook.rnn.record import record
 
     __version__: str
 

@@ -8,10 +8,8 @@ def main() -> None:
     try:
         from gatebook_book.cli import main
     except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
         sys.exit(130)
-    except ImportError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
     main()
 
 

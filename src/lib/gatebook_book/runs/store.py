@@ -146,7 +146,7 @@ class Store:
         started = datetime.datetime.now(datetime.timezone.utc)
         checkpoints = {k: file.with_suffix(".safetensors") for k, file in files.items()}
         made = work(checkpoints)
-        seconds = (datetime.datetime.now(datetime.timezone.utc) - started).total_seconds()
+        seconds = (datetime.datetime.now(started.tzinfo) - started).total_seconds()
         runs = {}
         for place, file in files.items():
             name, seed, parameters = wanted[place]
