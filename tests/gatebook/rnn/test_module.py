@@ -23,7 +23,8 @@ from gatebook.gates import (
     Uniform,
 )
 from gatebook.random import Streams, dropped
-from gatebook.rnn.module import _kept, together
+from gatebook.rnn import together
+from gatebook.rnn.stack import kept
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
@@ -437,7 +438,7 @@ def test_weight_drop_is_one_mask_for_all_steps_and_the_raw_weight_learns():
     y, _ = rnn(x)
     y.sum().backward()
     again = Streams(3)
-    keep = _kept(rnn.weight_hh_l0, 0.5, again["weight_drop", "cpu"])
+    keep = kept(rnn.weight_hh_l0, 0.5, again["weight_drop", "cpu"])
     assert 0.3 < keep.float().mean() < 0.7
     plain = LSTM(2, 6)
     plain.load_state_dict(rnn.state_dict())
@@ -450,7 +451,7 @@ def test_weight_drop_is_one_mask_for_all_steps_and_the_raw_weight_learns():
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1 - 1e-9])
 def test_weight_drop_keeps_each_entry_alike_and_by_itself(p):
     g = torch.Generator().manual_seed(0)
-    keep = _kept(torch.empty(1001, 999), p, g).double()  # an odd number of entries
+    keep = kept(torch.empty(1001, 999), p, g).double()  # an odd number of entries
     error = (p * (1 - p) / keep.numel()) ** 0.5
     assert abs(keep.mean() - (1 - p)) < 4 * error + 2**-16
     for shift in (1, 2, 3, 4, 999):  # entries drawn from one number, or far apart

@@ -5,6 +5,7 @@ the hidden state's share, and returns the new state. Both are split by block nam
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -31,6 +32,10 @@ class LSTMCore:
 
     def blocks(self) -> dict[str, int]:
         """Rows of the weights by block; `torch.nn.LSTM`'s order, then masters."""
+        return self._blocks
+
+    @cached_property
+    def _blocks(self) -> dict[str, int]:
         units = self.hidden_size
         own = self.gate.blocks(units)
         first = {name: own.pop(name) for name in list(own)[:2]}
@@ -73,6 +78,10 @@ class GRUCore:
 
     def blocks(self) -> dict[str, int]:
         """Rows of the weights by block; `torch.nn.GRU`'s order, then the rest."""
+        return self._blocks
+
+    @cached_property
+    def _blocks(self) -> dict[str, int]:
         units = self.hidden_size
         own = self.gate.blocks(units, tied=True)
         own.pop("forget")
@@ -115,6 +124,12 @@ def noise_blocks(core: Core) -> dict[str, int]:
     """The blocks that training noise enters: all of the gate's, not the core's."""
     own = core.gate.blocks(core.hidden_size, core.tied)
     return {name: size for name, size in core.blocks().items() if name in own}
+
+
+def starts_with_bias(core: Core) -> bool:
+    """Whether the gate's law starts any bias elsewhere than at 0."""
+    activation = core.gate.activation
+    return activation.mirrors_input or activation.bias != 0
 
 
 def with_gate(core: Core, gate: Gate) -> Core:

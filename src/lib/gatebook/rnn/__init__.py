@@ -1,6 +1,20 @@
-"""Modules called as `torch.nn.LSTM` and `torch.nn.GRU` are, and the gate recorder."""
+"""Modules called as `torch.nn.LSTM` and `torch.nn.GRU` are, and the gate recorder.
+
+`module` holds the modules, `stack` the one function that runs their layers, `lengths`
+what sequences of different lengths need, `checks` the checks of what a user passes in,
+`interop` the way to torch's modules and back, `record` the recorder.
+"""
 
 from gatebook.rnn.module import GRU, LSTM, RNN
 from gatebook.rnn.record import record, unit_means
+from gatebook.rnn.together import fit_each_other, together
 
-__all__ = ["GRU", "LSTM", "RNN", "record", "unit_means"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "fit_each_other",
+    "record",
+    "together",
+    "unit_means",
+]

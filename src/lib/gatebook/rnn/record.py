@@ -9,12 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatebook.errors import check_choice
 from gatebook.modes import evaluating
 from gatebook.rnn.module import RNN
-
-Record = dict[str, dict[str, Tensor | PackedSequence]]
-"""Layer (``"l0"``, ``"l0_reverse"``, …) to gate name to activations (T, B, units).
-
-For a packed input these are packed as well, see `record`.
-"""
+from gatebook.rnn.stack import Record
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from gatebook.errors import check_count, check_positive, check_probability
 from gatebook.gates import Full
 from gatebook.modes import evaluating
 from gatebook.random import Streams, dropped
-from gatebook.rnn.module import RNN, fit_each_other, together
+from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint

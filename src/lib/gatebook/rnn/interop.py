@@ -1,0 +1,89 @@
+"""To and from `torch.nn`: weights, and what a ``state_dict`` says of its rows."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from gatebook.gates import Gate
+from gatebook.recurrence.cells import Core
+
+COMMON = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
+"""Constructor arguments that this library's modules and torch's have in common."""
+
+
+def arguments(module: Any) -> dict[str, Any]:
+    """The `COMMON` arguments of a module of either kind, and where its weights are."""
+    weight = module.weight_ih_l0
+    common = {name: getattr(module, name) for name in COMMON.split()}
+    return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def check_counterpart(module: Any, kind: type[nn.Module]) -> None:
+    """Raise unless ``module`` is torch's ``kind``, without a projection."""
+    if not isinstance(module, kind):
+        raise TypeError(
+            f"module is {type(module).__name__}; allowed: torch.nn.{kind.__name__}"
+        )
+    if getattr(module, "proj_size", 0):
+        raise ValueError(f"proj_size is {module.proj_size}; allowed: 0")
+
+
+def copy_weights(target: nn.Module, source: nn.Module) -> None:
+    """Give ``target`` the weights of ``source``; frozen ones stay frozen.
+
+    A weight that a parametrization of ``source`` computes, such as weight norm's, is
+    copied as it is now.
+    """
+    with torch.no_grad():
+        for name, parameter in target.named_parameters():
+            weight = getattr(source, name)
+            parameter.copy_(weight)
+            parameter.requires_grad_(weight.requires_grad)
+
+
+def check_evaluates_as_torch(core: Core, zoneout: tuple[float, float]) -> None:
+    """Raise ``ValueError`` unless torch's own module computes the same."""
+    if any(zoneout):
+        raise ValueError(
+            f"zoneout is {zoneout!r}; allowed: 0, since torch's module has no zoneout"
+        )
+    if not _evaluates_as_torch(core):
+        raise ValueError(
+            f"gate is {core.gate!r}; allowed: a gate that evaluates as torch's own, "
+            "such as 'LSTM', 'C', 'U' or 'G2'"
+        )
+
+
+def _evaluates_as_torch(core: Core) -> bool:
+    probe = {k: torch.tensor([-2.0, 0.3, 1.1]) for k in ("input", "forget")}
+    if set(core.gate.blocks(core.hidden_size)) != set(probe):
+        return False
+    ours = core.gate.effective(probe)
+    same = all(
+        torch.equal(ours[f"effective_{k}"], v.sigmoid()) for k, v in probe.items()
+    )
+    return same and "forget" in core.blocks()
+
+
+def note_rows(module: Any, state: dict, prefix: str, metadata: dict) -> None:
+    """Say in a ``state_dict``'s metadata whose rows the weights have."""
+    metadata["rows"] = list(module.core.blocks())
+
+
+def check_rows(
+    module: Any, state: dict, prefix: str, metadata: dict, *rest: Any
+) -> None:
+    """Refuse weights whose rows are another gate's: equal shapes do not tell.
+
+    A ``state_dict`` of torch's module says nothing of rows, and has torch's. One that
+    came through a plain dictionary or a file may have no metadata, and is believed.
+    """
+    own = list(module.core.blocks())
+    standard = list(module.core_type(Gate(), module.hidden_size).blocks())
+    rows = metadata.get("rows", standard) if metadata else own
+    if rows != own:
+        raise ValueError(
+            f"rows of the weights are {', '.join(rows)}; allowed: {', '.join(own)}, "
+            "the gate's"
+        )
