@@ -278,3 +278,13 @@ def test_noise_needs_training():
     torch.testing.assert_close(
         loud["effective_forget"], ((p["forget"] + 1) / 0.9).sigmoid()
     )
+
+
+def test_the_bounds_of_a_uniform_start_may_be_the_hidden_sizes():
+    bias = Uniform(d=1000).forget_bias(100_000, torch.Generator().manual_seed(0))
+    assert 0.001 <= bias.sigmoid().min() < 0.0012
+    few = Gate(Uniform(d=64), Master(4)).initial_biases(64)["master_forget"]
+    assert len(few) == 16
+    assert (repr(Uniform()), repr(Uniform(d=8))) == ("Uniform()", "Uniform(d=8)")
+    with pytest.raises(ValueError, match="d is 1"):
+        Uniform(d=1)

@@ -58,6 +58,12 @@ def test_a_module_behind_a_module_counts(library):
     assert changed_by(edit) == {"first", "second"}
 
 
+def test_an_edited_docstring_renders_the_reference_anew(library):
+    before = builder._render_key({})
+    append(library / "gatebook/errors.py", "\n# More.\n")
+    assert builder._render_key({}) != before
+
+
 def test_an_unrelated_module_changes_nothing(library):
     assert changed_by(lambda: append(library / PLOTS, "\n# x\n")) == set()
 

@@ -111,7 +111,7 @@ def layer(
 ) -> Result:
     """Project the input of all steps, then `scan` with the same options.
 
-    `gatebook.fused.cpu.function.run` does the same in one operation.
+    The fused scan does the same in one operation.
     """
     projected = F.linear(x, weights.ih, weights.bias_ih)
     return scan(core, projected, weights.hh, weights.bias_hh, h, c, **options)
@@ -156,7 +156,7 @@ def scan(
     ):
         read_h = rule.h(h, detached)
         read_c = rule.c(c, detached)
-        rec = F.linear(read_h, weight_hh, bias_hh)
+        rec = core.recurrent(x, read_h, weight_hh, bias_hh)
         new_h, new_c, gates = core.step(x, rec, read_h, read_c, noise, training)
         new_c = zone_out(c, new_c, keep_c, zoneout[0], training)
         new_h = zone_out(h, new_h, keep_h, zoneout[1], training)

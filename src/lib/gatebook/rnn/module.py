@@ -12,7 +12,16 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from gatebook.errors import check_count, check_flag, check_fraction, check_probability
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.recurrence.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
+from gatebook.recurrence.cells import (
+    Core,
+    GRUCore,
+    LSTMCore,
+    initial_bias,
+    main_block,
+    split,
+    spread,
+    with_gate,
+)
 from gatebook.recurrence.scan import Weights
 from gatebook.rnn import checks, interop, stack
 from gatebook.rnn.lengths import Packer
@@ -51,6 +60,8 @@ class RNN(nn.Module):
         weight_drop: float = 0.0,
         bias_start: str = "gate",
         single_bias: bool = False,
+        gate_bias: str = "inside",
+        reset: str = "after",
         seed: int | None = None,
     ):
         super().__init__()
@@ -63,16 +74,15 @@ class RNN(nn.Module):
         checks.check_dropout(dropout, num_layers)
         checks.check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
-        checks.check_biases(bias, bias_start, single_bias)
+        checks.check_biases(bias, bias_start, single_bias, gate_bias)
         self.input_size, self.hidden_size = int(input_size), int(hidden_size)
         self.num_layers, self.bias = int(num_layers), bias
         self.batch_first, self.bidirectional = batch_first, bidirectional
         self.dropout, self.weight_drop = float(dropout), float(weight_drop)
         self.zoneout, self.proj_size = self._zoneout(zoneout), 0
         self.bias_start, self.single_bias = bias_start, single_bias
-        self.core = self.core_type(
-            with_detach(resolve(gate), h_detach, c_detach), self.hidden_size
-        )
+        self.gate_bias = gate_bias
+        self.core = self._core(with_detach(resolve(gate), h_detach, c_detach), reset)
         if not bias:
             checks.check_bias_is_zero(self.core, gate)
         self.recorder: stack.Record | None = None  # see record.record
@@ -83,6 +93,10 @@ class RNN(nn.Module):
         self.streams = Streams(seed)
         self.register_state_dict_post_hook(interop.note_rows)
         self.register_load_state_dict_pre_hook(interop.check_rows)
+
+    def _core(self, gate: Gate, reset: str) -> Core:
+        """The core around a gate; ``reset`` is a GRU's alone."""
+        raise NotImplementedError
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:
@@ -103,7 +117,8 @@ class RNN(nn.Module):
     def _make_parameters(
         self, device: torch.device | str | None, dtype: torch.dtype | None
     ) -> None:
-        rows = sum(self.core.blocks().values())
+        blocks = self.core.blocks()
+        rows = sum(blocks.values())
         width = self.hidden_size * (2 if self.bidirectional else 1)
         for suffix in self.suffixes():
             columns = self.input_size if suffix.startswith("l0") else width
@@ -113,9 +128,13 @@ class RNN(nn.Module):
             }
             if self.bias:
                 shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+            if self.gate_bias != "inside":
+                shapes |= {"gate_bias": (blocks[main_block(self.core)],)}
+            frozen = ["bias_hh"] * self.single_bias
+            frozen += ["gate_bias"] * (self.gate_bias == "fixed")
             for name, shape in shapes.items():
                 empty = torch.empty(shape, device=device, dtype=dtype)
-                trained = not (self.single_bias and name == "bias_hh")
+                trained = name not in frozen
                 parameter = nn.Parameter(empty, requires_grad=trained)
                 self.register_parameter(f"{name}_{suffix}", parameter)
 
@@ -123,22 +142,32 @@ class RNN(nn.Module):
         """Weights from U(-1/√H, 1/√H) as in `torch.nn.LSTM`; biases by the gate.
 
         The gate's initial bias goes into ``bias_ih``; every other bias is 0, or with
-        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added.
+        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added. The
+        law goes into ``gate_bias`` instead where there is one.
         The papers differ here, and P2 gives no weight initialisation at all.
         """
         bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
             for name, parameter in self.named_parameters(recurse=False):
                 weight = name.startswith("weight")
-                none = self.single_bias and name.startswith("bias_hh")
+                none = name.startswith("gate_bias") or (
+                    self.single_bias and name.startswith("bias_hh")
+                )
                 if weight or (self.bias_start == "uniform" and not none):
                     parameter.uniform_(-bound, bound)
                 else:
                     parameter.zero_()
-                if name.startswith("bias_ih"):
+                if name.startswith(self._law_is_in):
                     with torch.device("cpu"):  # the default may have no numbers
-                        bias = initial_bias(self.core)
-                    parameter.add_(bias.to(parameter.device))
+                        law = initial_bias(self.core)
+                    if self.gate_bias != "inside":
+                        law = split(law, self.core.blocks())[main_block(self.core)]
+                    parameter.add_(law.to(parameter.device))
+
+    @property
+    def _law_is_in(self) -> str:
+        """The parameter that starts by the gate's law."""
+        return "bias_ih" if self.gate_bias == "inside" else "gate_bias"
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.
@@ -232,7 +261,11 @@ class RNN(nn.Module):
 
     def _weights(self, suffix: str) -> Weights:
         names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
-        return Weights(*(getattr(self, f"{name}_{suffix}") for name in names))
+        weights = Weights(*(getattr(self, f"{name}_{suffix}") for name in names))
+        if self.gate_bias == "inside" or weights.bias_ih is None:
+            return weights
+        own = spread(self.core, getattr(self, f"gate_bias_{suffix}"))
+        return replace(weights, bias_ih=weights.bias_ih + own)
 
     def check_input(self, x: Tensor, axes: int = 3) -> None:
         """Raise ``ValueError`` for an input of another shape, device or dtype."""
@@ -281,6 +314,7 @@ class RNN(nn.Module):
                 zoneout.
         """
         interop.check_evaluates_as_torch(self.core, self.zoneout)
+        checks.check_form_is_torchs(self.core, self.gate_bias)
         theirs = self.torch_type(**interop.arguments(self))
         interop.copy_weights(theirs, self)
         return theirs.train(self.training)
@@ -297,6 +331,7 @@ class RNN(nn.Module):
             "weight_drop": 0.0,
             "bias_start": "gate",
             "single_bias": False,
+            "gate_bias": "inside",
         }
         own = {name: getattr(self, name) for name in usual}
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
@@ -338,6 +373,11 @@ class LSTM(RNN):
             and P3 (lstm_cell.py).
         single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias a layer,
             as in the code of P1. With two, Adam moves a gate twice as far.
+        gate_bias: where the gate's own bias b_f is. ``"inside"`` puts its law into
+            ``bias_ih``, whose blocks then train apart. ``"shared"`` keeps ONE trained
+            vector ``gate_bias`` that is added to f and subtracted from r, or from i
+            (P2 Listing 2): under Adam f then moves three times as far a step. With
+            ``"fixed"`` it is not trained (the later code, S4 ``gate.py``).
         seed: seed of the module's own random streams (noise, detaching, zoneout,
             dropout, weight drop); ``None`` draws one from torch's default generator.
         proj_size: 0, as there are no projections; here for torch's callers.
@@ -354,6 +394,13 @@ class LSTM(RNN):
 
     core_type = LSTMCore
     torch_type = nn.LSTM
+
+    def _core(self, gate: Gate, reset: str) -> Core:
+        if reset != "after":
+            raise ValueError(
+                f"reset is {reset!r}; allowed: 'after', since an LSTM has no reset gate"
+            )
+        return LSTMCore(gate, self.hidden_size)
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:
@@ -390,7 +437,9 @@ class LSTM(RNN):
 class GRU(RNN):
     """A gated recurrent unit with any gate of the grid, called as `torch.nn.GRU`.
 
-    Arguments as for `LSTM`, but ``zoneout`` is one probability. The gate is the
+    Arguments as for `LSTM`, but ``zoneout`` is one probability, and ``reset`` says
+    where the reset gate acts, see `GRUCore`: ``"after"`` the candidate's product as in
+    torch, ``"before"`` it, or ``"none"``. The gate is the
     update gate: ``"effective_forget"`` is torch's z, and the input gate is tied.
     For h-detach the gates and the candidate read the detached state, while the
     linear path f ∘ h stays whole; c-detach blocks the linear path instead.
@@ -404,6 +453,9 @@ class GRU(RNN):
 
     core_type = GRUCore
     torch_type = nn.GRU
+
+    def _core(self, gate: Gate, reset: str) -> Core:
+        return GRUCore(gate, self.hidden_size, reset)
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:

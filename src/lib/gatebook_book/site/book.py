@@ -172,6 +172,8 @@ def _render_key(keys: dict[str, str]) -> str:
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
     sources += sorted(Path(__file__).parent.glob("*.py"))
+    # The reference is made of the library's docstrings, and pages show its lines.
+    sources += sorted((root() / "src/lib/gatebook").rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 
