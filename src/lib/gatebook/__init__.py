@@ -30,8 +30,8 @@ _HOMES = {
     "reference": "fused",
 }
 _MODULES = (
-    *("compress", "errors", "files", "fused", "gates", "language", "modes"),
-    *("random", "recurrence", "rnn", "tasks", "training"),
+    *("checked", "compress", "errors", "files", "fused", "gates", "language"),
+    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 

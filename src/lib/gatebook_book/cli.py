@@ -4,17 +4,19 @@ Each command imports what it needs itself, so that help and the list of pages ar
 at once.
 """
 
+import io
 import json
-import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from gatebook.errors import check_choice, check_device
 
+from gatebook_book.context import current, using
 from gatebook_book.pages.pages import PROFILES, find, page_names
 
 app = typer.Typer(
@@ -64,7 +66,8 @@ def run(
 ) -> None:
     """Execute one page with papermill; nothing starts unless all names are right.
 
-    Runs that are finished are not repeated, as long as the code is the same.
+    A finished run is not repeated: one that is kept in git never, another as long as
+    the code is the same. When the code changes, new runs lie beside the old ones.
     """
     from gatebook_book.pages.execute import run_page
 
@@ -98,7 +101,10 @@ def sweep(
         float, typer.Option(help="Minutes without a sign of life that a point has.")
     ] = 60.0,
 ) -> None:
-    """Run a page at every point of a grid; finished points are not run again."""
+    """Run a page at every point of a grid; finished points are not run again.
+
+    A point is finished by the same rule as a run of `gatebook run`.
+    """
     from gatebook_book.sweep.grid import points
     from gatebook_book.sweep.sweep import report
     from gatebook_book.sweep.sweep import sweep as run_sweep
@@ -226,18 +232,16 @@ def ledger(
     """Each claim of the papers: theirs, ours, the verdict, the command."""
     from gatebook_book.runs.claims import pages as claimed
     from gatebook_book.runs.ledger import all_entries, entries
+    from gatebook_book.runs.store import FRESH
 
     check_choice("format", format, ("text", "json"))
-    if fresh:
-        from gatebook_book.runs.store import FRESH
-
-        os.environ["GATEBOOK_KEPT"] = FRESH
     if page and find(page).name not in claimed():
         raise ValueError(
             f"page {page!r} tests no claim of the papers; allowed: "
             f"{', '.join(map(repr, claimed()))}"
         )
-    listed = entries(find(page).name) if page else list(all_entries())
+    with using(replace(current(), kept=FRESH) if fresh else current()):
+        listed = entries(find(page).name) if page else list(all_entries())
     if format == "json":
         print(json.dumps([vars(entry) for entry in listed], indent=1))
         return
@@ -261,6 +265,9 @@ def _given(texts: list[str]) -> dict[str, str]:
 
 def main() -> None:
     """The console script: a user's mistake is one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else a test has put its own there
+            stream.reconfigure(encoding="utf-8")
     try:
         app()
     except SystemExit as end:

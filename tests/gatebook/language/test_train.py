@@ -1,5 +1,6 @@
 """Training of language models: the trigger, averaging, resume, bad input."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -9,7 +10,7 @@ import pytest
 import torch
 from gatebook.language import train
 from gatebook.language.model import NO_DROPOUT, Dropouts, LanguageModel
-from gatebook.language.recipe import Recipe
+from gatebook.language.recipe import Capped, Recipe
 from gatebook.language.train import averaged, fit, triggered
 from gatebook.language.windows import columns, draw_length
 from gatebook.training.checkpoint import CheckpointError
@@ -224,9 +225,19 @@ def test_a_text_shorter_than_a_window_is_refused():
         fit(model(), small(), Recipe(1, batch_size=4, bptt=400))
 
 
+@pytest.mark.parametrize("part, n, least", [("valid", 9, 10), ("test", 0, 1)])
+def test_a_text_that_is_too_short_for_its_figures_is_refused_at_once(part, n, least):
+    corpus = dataclasses.replace(small(), **{part: small().train[:n]})
+    message = f"{part} of the corpus 'text' has {n} tokens; allowed: {least} or more"
+    lines = []
+    with pytest.raises(ValueError, match=message):
+        fit(model(), corpus, RECIPE, report=lines.append)
+    assert not lines
+
+
 def test_another_vocabulary_is_refused():
     other = LanguageModel(21, 8, 12)
-    with pytest.raises(ValueError, match="vocabulary_size of the model is 21"):
+    with pytest.raises(ValueError, match="20 words; allowed: one with 21, as"):
         fit(other, small(), RECIPE)
 
 
@@ -243,3 +254,22 @@ def test_a_checkpoint_of_another_text_or_model_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(CheckpointError, match="delete it to start anew"):
         fit(model(), small(), RECIPE, checkpoint=file)
+
+
+def test_only_finetuning_cuts_long_windows():
+    capped = Capped(1, 1, bptt=70)
+    assert [capped.length(n, "training") for n in (60, 95)] == [60, 95]
+    assert [capped.length(n, "finetuning") for n in (60, 80, 95)] == [60, 80, 80]
+    assert Capped(1, 1, bptt=70, longest=3).length(95, "finetuning") == 73
+    assert Recipe(1, 1, bptt=70).length(95, "finetuning") == 95
+    with pytest.raises(ValueError, match="longest is -1"):
+        Capped(1, longest=-1)
+
+
+def test_a_capped_finetuning_takes_more_steps():
+    options = {"finetune": 1, "batch_size": 4, "bptt": 6, "learning_rate": 2.0}
+    steps = [
+        fit(model(), small(), recipe).history.step
+        for recipe in (Recipe(1, **options), Capped(1, longest=0, **options))
+    ]
+    assert steps[1] > steps[0]  # shorter windows are more of them

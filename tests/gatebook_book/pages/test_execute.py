@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import jupytext
 import nbformat
 import papermill
 import pytest
-from gatebook_book.pages.execute import KernelLost, PageError, run_page, where
+from gatebook_book.pages.execute import KernelLost, PageError, context_of, run_page
 from gatebook_book.pages.pages import find
 from gatebook_book.runs.store import Store
 
@@ -156,14 +157,15 @@ def test_only_a_kept_profiles_own_runs_are_kept(book):
     page = find("first")
 
     def place(profile, **given):
-        folder, name = where(page, profile, page.effective(profile, given))
-        return folder.parent.name, name
+        context = context_of(page, profile, page.effective(profile, given))
+        assert bool(context.code) == (context.results == "_build/results")
+        return context.results, context.profile
 
-    assert place("laptop") == ("data", "laptop")
-    assert place("laptop", gates="UR") == ("data", "laptop")
-    assert place("laptop", gates="C") == ("_build", "live")
-    assert place("laptop", steps="8") == ("_build", "live")
-    assert place("smoke") == ("_build", "smoke")
+    assert place("laptop") == ("data/results", "laptop")
+    assert place("laptop", gates="UR") == ("data/results", "laptop")
+    assert place("laptop", gates="C") == ("_build/results", "live")
+    assert place("laptop", steps="8") == ("_build/results", "live")
+    assert place("smoke") == ("_build/results", "smoke")
 
 
 def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
@@ -221,9 +223,62 @@ def test_a_finished_run_is_not_repeated_unless_the_code_or_the_reader_says_so(
     assert notes.read_text() == "made made "
     page.write_text(page.read_text().replace("steps}, make)", "steps}, make)  # x"))
     ask()
+    assert notes.read_text() == "made made "
+    runs = lambda: set((book / "_build").rglob("UR-seed0-*.json"))  # noqa: E731
+    before, whole = runs(), page.read_text()
+    page.write_text(whole.replace("steps}, make)", "steps}, make) and 1"))
+    ask()
+    assert notes.read_text() == "made made made "
+    assert len(before) == 2 and before < runs()
+    page.write_text(whole)
+    ask()  # the old code finds its run again
     assert notes.read_text() == "made made made "
     ask(fresh=True)
     assert notes.read_text() == "made made made made "
+
+
+FIGURE = """---
+mystnb:
+  figure:
+    name: fig-one
+---
+import matplotlib.pyplot as plt
+from gatebook_book.figures import plots
+plots.use_house_style()
+{draw}"""
+
+
+def test_figures_are_drawn_whatever_the_users_own_settings_are(
+    book, monkeypatch, tmp_path
+):
+    settings = tmp_path / "rc"
+    settings.write_text("text.usetex: True\nbackend: Agg\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(settings))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    replace_code(book, FIGURE.format(draw="plt.plot([1, 2]); print('drawn')"))
+    cells = nbformat.read(run_page("first"), as_version=4).cells
+    kinds = [
+        kind for c in cells for o in c.get("outputs", []) for kind in o.get("data", ())
+    ]
+    assert "image/svg+xml" in kinds
+    assert os.environ["MPLBACKEND"] == "Agg"
+
+
+def test_a_page_without_its_figure_fails(book):
+    replace_code(book, FIGURE.format(draw="print('nothing')"))
+    with pytest.raises(
+        PageError, match="page first: figure fig-one is missing; the no"
+    ):
+        run_page("first")
+    left = sorted(p.name for p in (book / "_build/runs/first").iterdir())
+    assert left == ["book.failed.ipynb"]
+
+
+def test_a_page_runs_where_the_temporary_folder_has_a_long_name(book, monkeypatch):
+    folder = book / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert outputs(run_page("first", "smoke")) == "2 ['LSTM'] 0.5\n"
 
 
 SLOW = """
@@ -272,7 +327,7 @@ def test_an_edit_while_a_run_goes_on_parts_its_result_from_the_new_codes(book):
     assert len(list(place.glob("*.json"))) == 2
     assert [run["metrics"]["maker"] for run in load_fresh(book)] == ["new"]
     assert ask() == "new True\n['new']\n"
-    assert len(list(place.glob("*.json"))) == 1
+    assert len(list(place.glob("*.json"))) == 2
 
 
 def load_fresh(book):
@@ -288,6 +343,27 @@ def test_a_stopped_run_goes_on_at_every_profile(book):
         run_page("first", "smoke")
     run_page("first", "smoke")
     assert notes.read_text() == "made resumed "
+
+
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+
+def test_text_is_utf8_whatever_the_locale(book):
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("# how long", "# λ, how long"))
+    replace_code(book, "print('é', open('plain.md').read()[2:7])")
+    options = {"env": os.environ | ASCII, "capture_output": True}
+    done = subprocess.run(command("run", "first"), **options)
+    assert done.returncode == 0, done.stderr
+    assert outputs(book / "_build/runs/first/book.ipynb") == "é Plain\n"
+    listed = subprocess.run(command("pages"), **options).stdout
+    assert "# λ, how long" in listed.decode("utf-8")
+
+
+def test_a_page_in_another_encoding_is_named(book, cli):
+    (book / "book/first.md").write_bytes("é".encode("latin-1"))
+    code, _, error = cli("run", "first")
+    assert code == 2 and "book/first.md is not UTF-8 at byte 0; allowed" in error
 
 
 def test_plain_papermill_runs_the_page_too(book, tmp_path):

@@ -13,13 +13,15 @@ from typing import Any
 
 from torch import Tensor
 
+from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
-from gatebook.files import FileError, read_checked, write_atomic, write_checked
+from gatebook.files import FileError, write_atomic
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
+from gatebook.language.reading import check_vocabulary
 
 FORMAT = "gatebook.language 1"
 MODEL, CARD = "model.safetensors", "README.md"
@@ -45,11 +47,7 @@ def release(
         ValueError: for a corpus of another vocabulary.
         OSError: if it cannot be written.
     """
-    if model.vocabulary_size != corpus.vocabulary_size:
-        raise ValueError(
-            f"corpus is {corpus.name!r} with {corpus.vocabulary_size} words; allowed: "
-            f"one with {model.vocabulary_size}, as the model has"
-        )
+    check_vocabulary(model, corpus)
     folder = Path(folder)
     header = {
         "format": FORMAT,

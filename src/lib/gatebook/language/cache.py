@@ -7,8 +7,8 @@ h_t at hand, a word has the probability
     p_cache(w) ∝ Σ_i 1{w = x_{i+1}} exp(θ h_t · h_i),
 
 the sum over the steps i of the window. Nothing is trained. AWD-LSTM's code calls this
-a pointer. There the cache is not used until a whole window has been read; here it is
-used from the second token on.
+a pointer. There the cache is not used until a whole window has been read (``wait``);
+here it is used from the second token on.
 """
 
 import math
@@ -19,9 +19,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_between, check_count, check_fraction
-from gatebook.language.model import LanguageModel, detached
-from gatebook.language.perplexity import WINDOW, Perplexity
+from gatebook.errors import (
+    check_between,
+    check_count,
+    check_fraction,
+    check_not_negative,
+)
+from gatebook.language.model import LanguageModel
+from gatebook.language.perplexity import Perplexity
+from gatebook.language.reading import shifted, windows
 from gatebook.modes import evaluating
 
 BLOCK = 256
@@ -68,7 +74,7 @@ def cache_log_probability(
         ValueError: for a window below 1, or a θ that is negative or not finite.
     """
     check_count("window", window)
-    _check_theta(theta)
+    check_not_negative("theta", theta)
     check_between("first", first, 0, len(text.target) - 1)
     ends = range(first + BLOCK, len(text.target) + BLOCK, BLOCK)
     found = [
@@ -100,6 +106,7 @@ def cached_perplexity(
     window: int = 500,
     theta: float = 1.0,
     weight: float = 0.1,
+    wait: int = 0,
 ) -> Perplexity:
     """The perplexity of a text with a cache, all N tokens of it.
 
@@ -114,10 +121,13 @@ def cached_perplexity(
         window: steps that the cache holds.
         theta: θ.
         weight: λ in [0, 1), the cache's share.
+        wait: words at the start that the model predicts alone. AWD-LSTM's
+            ``pointer.py`` waits for ``window + 1`` of them.
     """
     check_count("tokens of the text", len(ids))
     check_fraction("weight", weight)
-    total, past = 0.0, None
+    check_count("wait", wait, 0)
+    total, past, told = 0.0, None, 0
     with evaluating(model):
         for new in _windows(model, ids, eos):
             text = new if past is None else _join(past, new)
@@ -125,7 +135,11 @@ def cached_perplexity(
             log_cache = cache_log_probability(
                 text, window=window, theta=theta, first=first
             )
-            total -= mixture(new.log_model, log_cache, weight).double().sum().item()
+            mixed = mixture(new.log_model, log_cache, weight)
+            alone = max(0, min(wait - told, len(mixed)))
+            mixed[:alone] = new.log_model[:alone]
+            total -= mixed.double().sum().item()
+            told += len(mixed)
             past = Reading(*(t[-window:] for t in text))
     return Perplexity(total / len(ids), len(ids))
 
@@ -148,20 +162,10 @@ def _look_up(
 def _windows(
     model: LanguageModel, ids: Int[Tensor, " N"], eos: int
 ) -> Iterator[Reading]:
-    device = model.embedding.weight.device
-    before = torch.cat([ids.new_tensor([eos]), ids[:-1]]).to(device)
-    state = model.start(1)
-    pairs = zip(before.split(WINDOW), ids.to(device).split(WINDOW), strict=True)
-    for x, y in pairs:
-        raw, _, state = model(x[:, None], state)
-        state = detached(state)
-        yield Reading(raw[:, 0], y, -model.nll(raw[:, 0], y))
+    before = shifted(ids, eos)
+    for raw, y in windows(model, before[:, None], ids[:, None]):
+        yield Reading(raw[:, 0], y[:, 0], -model.nll(raw[:, 0], y[:, 0]))
 
 
 def _join(past: Reading, new: Reading) -> Reading:
     return Reading(*(torch.cat(pair) for pair in zip(past, new, strict=True)))
-
-
-def _check_theta(theta: float) -> None:
-    if not (math.isfinite(theta) and theta >= 0):
-        raise ValueError(f"theta is {theta!r}; allowed: a finite number >= 0")

@@ -18,15 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from gatebook.files import write_atomic
+from gatebook.files import read_text, write_atomic
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
+from gatebook_book.machine import cores
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
+from gatebook_book.site import imports
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.downloads import NOTEBOOKS
 
@@ -37,7 +39,7 @@ RENDERED_FROM = (
     "requirements.lock",
     "tools/vendor.py",
 )
-"""What decides the site besides ``book/``, the pages' outputs and this package."""
+"""What decides the site besides ``book/``, the pages' outputs and the library."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -45,7 +47,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
 
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
-        workers: pages that run at once; by default the number of cores.
+        workers: pages that run at once; by default one a core.
 
     Returns:
         the site's first page.
@@ -63,7 +65,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
     failed = []
-    for page, code in _run_all(stale, profile, workers or os.cpu_count() or 1):
+    for page, code in _run_all(stale, profile, workers or cores()):
         if code == 0:
             state.note_run(profile, page.name, keys[page.name])
         else:
@@ -94,13 +96,14 @@ def stale_pages(profile: str) -> list[str]:
 def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides what a page shows.
 
-    Its text, the code behind it, its parameters at this profile, and the stored
-    results and claims that it draws.
+    Its text, the code behind it, all versions (of matplotlib, too), its parameters at
+    this profile, and the stored results and claims that it draws.
     """
-    parts = [page.file.read_text(), code_behind(page), profile]
+    lock = root() / "requirements.lock"
+    parts = [page.text, code_behind(page), read_text(lock), profile]
     parts.append(repr(page.effective(profile, {})))
     for file in _kept_behind(page, "gatebook_book.runs.ledger" in modules_of(page)):
-        parts += [file.name, file.read_text()]
+        parts += [file.name, read_text(file)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -109,7 +112,7 @@ def _kept_behind(page: Page, shows_claims: bool) -> list[Path]:
 
     A page of claims that names no other, as the ledger, shows those of all.
     """
-    text = page.file.read_text()
+    text = page.text
     names = [name for name in page_names() if f'"{name}"' in text]
     if shows_claims and not names:
         names = page_names()
@@ -139,7 +142,7 @@ class _State:
     @classmethod
     def read(cls) -> "_State":
         try:
-            return cls(**json.loads(cls._file().read_text()))
+            return cls(**json.loads(read_text(cls._file())))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return cls({}, "")
 
@@ -171,9 +174,8 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
-    sources += sorted(Path(__file__).parent.glob("*.py"))
-    # The reference is made of the library's docstrings, and pages show its lines.
-    sources += sorted((root() / "src/lib/gatebook").rglob("*.py"))
+    # The reference is made of docstrings, and pages show lines of both packages.
+    sources += sorted(imports.LIBRARY.rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 
@@ -222,7 +224,7 @@ def _into_cache(page: Page, profile: str) -> None:
     # Jupyter Book finds the entry by the notebook as its own reader makes it.
     source = nbformat.from_dict(
         read_myst_markdown_notebook(
-            page.file.read_text(), config=MdParserConfig(), add_source_map=False
+            page.text, config=MdParserConfig(), add_source_map=False
         )
     )
     run = nbformat.read(notebook_of(page.name, profile), as_version=4)
@@ -254,7 +256,9 @@ def _render(executed: list[Page], profile: str) -> None:
     before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
     tool = Path(sys.executable).with_name("jupyter-book")
     flags = ["--all", "-W", "-n", "--keep-going"]
-    code = subprocess.run([tool, "build", ".", *flags], cwd=root()).returncode
+    utf8 = os.environ | {"PYTHONUTF8": "1"}  # it opens files as the locale says
+    command = [tool, "build", ".", *flags]
+    code = subprocess.run(command, cwd=root(), env=utf8).returncode
     if code:
         raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")
     after = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
@@ -273,4 +277,4 @@ def _check_site(pages: list[Page], executed: list[Page]) -> None:
 
 
 def _text(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""
+    return read_text(file) if file.is_file() else ""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebook.files import read_checked, write_checked
+from gatebook.checked import read_checked, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe
@@ -14,8 +14,9 @@ from gatebook.language.train import Progress, fit
 from gatebook.random import derive_seed
 from gatebook.training.loop import History
 
+from gatebook_book.runs.locks import alone
 from gatebook_book.runs.progress import show_progress
-from gatebook_book.runs.store import Run, Store, alone
+from gatebook_book.runs.store import Run, Store
 from gatebook_book.site.imports import sum_behind
 from gatebook_book.studies.tasks import plain
 
