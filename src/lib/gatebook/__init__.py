@@ -1,8 +1,8 @@
-"""gatebook: LSTM gates that saturate, refine and detach, and what to learn from them.
+"""gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
-The names most users need are here; the modules hold the rest: `gates` (the grid),
-`recurrence` (one step, and the loop over time), `fused` (the same, fast), `rnn` (the
-modules and the recorder), `training`, `tasks`, `language`, `compress` (small files).
+The names that most users need are here. The packages have the rest: ``gates`` (the
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
+loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
 
 A name is imported when it is first used, so that what needs no torch starts at once.
 """

@@ -74,7 +74,7 @@ def note_rows(module: Any, state: dict, prefix: str, metadata: dict) -> None:
 def check_rows(
     module: Any, state: dict, prefix: str, metadata: dict, *rest: Any
 ) -> None:
-    """Refuse weights whose rows are another gate's: equal shapes do not tell.
+    """Refuse weights whose rows are another gate's: shapes alone do not show it.
 
     A ``state_dict`` of torch's module says nothing of rows, and has torch's. One that
     came through a plain dictionary or a file may have no metadata, and is believed.
