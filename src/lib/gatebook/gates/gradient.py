@@ -85,3 +85,4 @@ class CDetach(_Detach):
 
 
 GradientRule = Full | HDetach | CDetach
+"""Any gradient rule of the grid."""

@@ -112,3 +112,4 @@ class Sharpened:
 
 
 Noise = Silent | Gumbel | Sharpened
+"""Any noise of the grid."""
