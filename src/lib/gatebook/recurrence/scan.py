@@ -47,8 +47,11 @@ def draw(
     """
     steps, batch, _ = like.shape
     wide = (steps, batch, sum(noise_blocks(core).values()))
-    noise = core.gate.noise.sample(wide, like, s["noise", like.device])
-    detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
+    noise = detached = None
+    if core.gate.noise.draws:
+        noise = core.gate.noise.sample(wide, like, s["noise", like.device])
+    if core.gate.gradient.draws:
+        detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
     if detached is not None and detached.dim() == 2:
         detached = detached.to(like.device)
     keep_c, keep_h = (

@@ -3,10 +3,10 @@
 import warnings
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, fx
 
 from gatebook.errors import check_choice, check_probability
-from gatebook.gates import Gate
+from gatebook.gates import Gate, Master
 from gatebook.recurrence.cells import Core, starts_with_bias
 
 
@@ -39,6 +39,22 @@ def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
         )
 
 
+def check_downsize(gate: Gate, hidden_size: int, name: str | Gate) -> None:
+    """Raise if master gates cannot be shared evenly, and name a gate that can."""
+    if (
+        not isinstance(gate.auxiliary, Master)
+        or not hidden_size % gate.auxiliary.downsize
+    ):
+        return
+    size = gate.auxiliary.downsize
+    near = max(c for c in range(1, size + 1) if hidden_size % c == 0)
+    raise ValueError(
+        f"gate is {name!r}, whose downsize is {size}, and hidden_size is "
+        f"{hidden_size}; allowed: a downsize that divides the hidden size, such as "
+        f"gate=Gate({type(gate.activation).__name__}(), Master({near}))"
+    )
+
+
 def check_biases(bias: bool, start: Any, single: bool) -> None:
     """Raise for a start that is unknown, or options of a bias that is not there."""
     check_choice("bias_start", start, ("gate", "uniform"))
@@ -46,6 +62,22 @@ def check_biases(bias: bool, start: Any, single: bool) -> None:
         raise ValueError(
             f"bias is False, but bias_start is {start!r} and single_bias {single}; "
             "allowed: 'gate' and False where there is no bias"
+        )
+
+
+def check_kind(x: Any) -> None:
+    """Raise unless ``x`` is a tensor that is not nested."""
+    if not isinstance(x, Tensor):
+        leaf = isinstance(x, fx.Proxy)
+        raise TypeError(
+            f"input is a {type(x).__name__}; allowed: a tensor or a PackedSequence"
+            + "; torch.fx needs a Tracer whose is_leaf_module knows this module" * leaf
+        )
+    if x.is_nested:
+        raise TypeError(
+            "input is a nested tensor; allowed: a tensor, or sequences of different "
+            "lengths in torch.nn.utils.rnn.pack_sequence(list(input.unbind()), "
+            "enforce_sorted=False)"
         )
 
 

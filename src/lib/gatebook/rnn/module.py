@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatebook.errors import check_count, check_flag, check_fraction, check_probability
@@ -14,7 +15,7 @@ from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
 from gatebook.recurrence.cells import Core, GRUCore, LSTMCore, initial_bias, with_gate
 from gatebook.recurrence.scan import Weights
-from gatebook.rnn import checks, interop, stack
+from gatebook.rnn import checks, interop, names, stack
 from gatebook.rnn.lengths import Packer
 
 State = tuple[Tensor, Tensor]
@@ -73,16 +74,15 @@ class RNN(nn.Module):
         self.core = self.core_type(
             with_detach(resolve(gate), h_detach, c_detach), self.hidden_size
         )
+        checks.check_downsize(self.gate, self.hidden_size, gate)
         if not bias:
             checks.check_bias_is_zero(self.core, gate)
         self.recorder: stack.Record | None = None  # see record.record
         self._make_parameters(device, dtype)
         self.reset_parameters()
-        if seed is None:
-            seed = int(torch.randint(2**62, (), device="cpu"))
         self.streams = Streams(seed)
-        self.register_state_dict_post_hook(interop.note_rows)
-        self.register_load_state_dict_pre_hook(interop.check_rows)
+        self.register_state_dict_post_hook(names.note_gate)
+        self.register_load_state_dict_pre_hook(names.check_gate)
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:
@@ -124,21 +124,39 @@ class RNN(nn.Module):
 
         The gate's initial bias goes into ``bias_ih``; every other bias is 0, or with
         ``bias_start="uniform"`` drawn as the weights are, and the gate's law added.
-        The papers differ here, and P2 gives no weight initialisation at all.
+        The papers differ here, and P2 gives no weight initialisation at all. A weight
+        with a parametrization, such as weight norm's, is started through it.
         """
-        bound = 1 / math.sqrt(self.hidden_size)
         with torch.no_grad():
-            for name, parameter in self.named_parameters(recurse=False):
-                weight = name.startswith("weight")
-                none = self.single_bias and name.startswith("bias_hh")
-                if weight or (self.bias_start == "uniform" and not none):
-                    parameter.uniform_(-bound, bound)
-                else:
-                    parameter.zero_()
-                if name.startswith("bias_ih"):
-                    with torch.device("cpu"):  # the default may have no numbers
-                        bias = initial_bias(self.core)
-                    parameter.add_(bias.to(parameter.device))
+            for name in self._names():
+                self._restart(name)
+
+    def _names(self) -> list[str]:
+        """Names of the parameters, in torch's order."""
+        kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
+        return [f"{kind}_{suffix}" for suffix in self.suffixes() for kind in kinds]
+
+    def _restart(self, name: str) -> None:
+        """Draw one weight or bias anew."""
+        value = getattr(self, name)
+        through = is_parametrized(self, name)
+        value = torch.empty_like(value) if through else value
+        self._fill(name, value)
+        if through:
+            interop.assign(self, name, value)
+
+    def _fill(self, name: str, value: Tensor) -> None:
+        bound = 1 / math.sqrt(self.hidden_size)
+        none = self.single_bias and name.startswith("bias_hh")
+        uniform = self.bias_start == "uniform" and not none
+        if name.startswith("weight") or uniform:
+            value.uniform_(-bound, bound)
+        else:
+            value.zero_()
+        if name.startswith("bias_ih"):
+            with torch.device("cpu"):  # the default may have no numbers
+                bias = initial_bias(self.core)
+            value.add_(bias.to(value.device))
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.
@@ -176,6 +194,7 @@ class RNN(nn.Module):
         """The common forward pass; shapes as in `LSTM.forward`."""
         if isinstance(input, PackedSequence):
             return self._run_packed(input, h, c)
+        checks.check_kind(input)
         if input.dim() == 2:
             return self._run_alone(input, h, c)
         self.check_input(input)
@@ -339,7 +358,8 @@ class LSTM(RNN):
         single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias a layer,
             as in the code of P1. With two, Adam moves a gate twice as far.
         seed: seed of the module's own random streams (noise, detaching, zoneout,
-            dropout, weight drop); ``None`` draws one from torch's default generator.
+            dropout, weight drop); ``None`` draws one from torch's default generator
+            when the first training pass needs it, see `gatebook.random.Streams`.
         proj_size: 0, as there are no projections; here for torch's callers.
         device: where the parameters live.
         dtype: their dtype.
