@@ -1,7 +1,5 @@
 """The modules against torch's own, and against loops written by hand."""
 
-import copy
-import io
 import itertools
 
 import hypothesis
@@ -121,32 +119,6 @@ def test_state_dicts_fit_both_ways():
     ours.load_state_dict(theirs.state_dict())
     x = torch.randn(4, 2, 3)
     torch.testing.assert_close(ours(x)[0], theirs(x)[0])
-
-
-@pytest.mark.parametrize("gate", ["UR", "R"])
-def test_weights_with_other_rows_of_equal_shape_are_refused(gate):
-    ours, theirs = LSTM(3, 5, gate=gate), nn.LSTM(3, 5)
-    before = ours.weight_ih_l0.clone()
-    message = "rows of the weights are input, forget, .*; allowed: refine, forget"
-    with pytest.raises(ValueError, match=message):
-        ours.load_state_dict(theirs.state_dict())
-    with pytest.raises(ValueError, match=message):
-        nn.Sequential(ours).load_state_dict(nn.Sequential(theirs).state_dict())
-    with pytest.raises(ValueError, match="rows of the weights are refine"):
-        LSTM(3, 5).load_state_dict(ours.state_dict())
-    assert torch.equal(before, ours.weight_ih_l0)
-
-
-def test_weights_with_the_same_rows_go_from_gate_to_gate():
-    ours, file = LSTM(3, 5, gate="UR"), io.BytesIO()
-    LSTM(3, 5, gate="OR").load_state_dict(ours.state_dict())
-    LSTM(3, 5, gate="UR").load_state_dict(dict(ours.state_dict()))  # no metadata
-    torch.save(copy.deepcopy(ours).state_dict(), file)
-    file.seek(0)
-    LSTM(3, 5, gate="R").load_state_dict(torch.load(file, weights_only=True))
-    LSTM(3, 5, gate="G2").load_state_dict(nn.LSTM(3, 5).state_dict())
-    GRU(3, 5).load_state_dict(nn.GRU(3, 5).state_dict())
-    nn.LSTM(3, 5).load_state_dict(LSTM(3, 5).state_dict())
 
 
 @pytest.mark.parametrize("gate", ["O", "LSTM0", "G2", "sharpened"])

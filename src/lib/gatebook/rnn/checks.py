@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+import torch
 from torch import Tensor, fx
 
 from gatebook.errors import check_choice, check_probability
@@ -41,12 +42,9 @@ def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
 
 def check_downsize(gate: Gate, hidden_size: int, name: str | Gate) -> None:
     """Raise if master gates cannot be shared evenly, and name a gate that can."""
-    if (
-        not isinstance(gate.auxiliary, Master)
-        or not hidden_size % gate.auxiliary.downsize
-    ):
+    size = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
+    if hidden_size % size == 0:
         return
-    size = gate.auxiliary.downsize
     near = max(c for c in range(1, size + 1) if hidden_size % c == 0)
     raise ValueError(
         f"gate is {name!r}, whose downsize is {size}, and hidden_size is "
@@ -98,8 +96,6 @@ def check_input(x: Any, axes: int, input_size: int, batch_first: bool) -> None:
 
 def check_place(x: Tensor, name: str, weight: Tensor) -> None:
     """Refuse a tensor of another device or dtype than the module's."""
-    import torch
-
     if x.device != weight.device:
         raise ValueError(
             f"{name} is on device {x.device}; allowed: {weight.device}, where the "
