@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.nn.utils.rnn import PackedSequence
 
 from gatebook.errors import check_choice, check_probability
 from gatebook.gates import Gate, Master
@@ -64,7 +65,9 @@ def check_biases(bias: bool, start: Any, single: bool) -> None:
 
 
 def check_kind(x: Any) -> None:
-    """Raise unless ``x`` is a tensor that is not nested."""
+    """Raise unless ``x`` is a tensor that is not nested, or a ``PackedSequence``."""
+    if isinstance(x, PackedSequence):
+        return
     if not isinstance(x, Tensor):
         leaf = isinstance(x, fx.Proxy)
         raise TypeError(

@@ -194,7 +194,6 @@ class RNN(nn.Module):
         """The common forward pass; shapes as in `LSTM.forward`."""
         if isinstance(input, PackedSequence):
             return self._run_packed(input, h, c)
-        checks.check_kind(input)
         if input.dim() == 2:
             return self._run_alone(input, h, c)
         self.check_input(input)
@@ -402,6 +401,7 @@ class LSTM(RNN):
             the outputs (T, B, directions · H) in the input's form, and the last
             (h_n, c_n), each (layers · directions, B, H).
         """
+        checks.check_kind(input)
         h, c = (None, None) if hx is None else _pair(hx)
         out, h, c = self._run(input, h, c)
         return out, (h, c)
@@ -435,6 +435,7 @@ class GRU(RNN):
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Run over a sequence; shapes as in `LSTM.forward`, with one state."""
+        checks.check_kind(input)
         if not isinstance(hx, Tensor | None):
             raise TypeError(
                 f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None"
