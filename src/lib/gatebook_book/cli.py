@@ -112,6 +112,52 @@ def sweep(
 
 
 @app.command()
+def reproduce(
+    target: Annotated[
+        str | None, typer.Argument(help="A page or part of a claim; default: all.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="Whose runs: own or paper.")] = "own",
+    budget: Annotated[str, typer.Option(help="Time to spend: 2h, 90m.")] = "2h",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be run, and how long.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    workers: Annotated[
+        int | None, typer.Option(help="Runs at once on a CPU; default: one a core.")
+    ] = None,
+) -> None:
+    """Make the runs that the ledger lacks, the most valuable first.
+
+    The order and its reasons stand in book/reproduce.yaml. Stopped at any moment, the
+    same command goes on later; what is finished is stored at once.
+    """
+    from gatebook_book.reproduce import work
+    from gatebook_book.reproduce.blocks import chosen
+    from gatebook_book.sweep.sweep import report
+    from gatebook_book.sweep.sweep import sweep as run_sweep
+
+    seconds = work.seconds_of(budget)
+    blocks = chosen(target, profile)
+    if dry_run:
+        for line in work.table(work.tasks(blocks, device, workers), seconds):
+            print(line)
+        return
+    check_device("device", device)
+    work.check_place()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    points = work.points(blocks, device)
+    if not points:
+        print("nothing is missing")
+        return
+    started = time.monotonic()
+    outcomes = run_sweep(points, workers=workers, budget=seconds, limit=600)
+    spent = time.monotonic() - started >= seconds
+    print(f"{sum(len(block.missing()) for block in blocks)} runs are still missing")
+    code = report(outcomes)
+    sys.exit(0 if spent and code == 130 else code)
+
+
+@app.command()
 def results(
     page: Annotated[str | None, typer.Argument(help="One page only.")] = None,
     where: Annotated[
@@ -174,8 +220,8 @@ def ledger(
     fresh: Annotated[bool, typer.Option("--fresh", help="From run --fresh.")] = False,
 ) -> None:
     """Each claim of the papers: theirs, ours, the verdict, the command."""
+    from gatebook_book.runs.claims import pages as claimed
     from gatebook_book.runs.ledger import all_entries, entries
-    from gatebook_book.runs.ledger import pages as claimed
 
     check_choice("format", format, ("text", "json"))
     if fresh:
@@ -191,7 +237,7 @@ def ledger(
         return
     for e in listed:
         print(f"{e.verdict}: {e.claim} ({e.source})")
-        for name in ("paper", "ours", "scale", "command"):
+        for name in ("paper", "ours", "evidence", "command"):
             print(f"    {name}: {getattr(e, name)}")
 
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import yaml
-from gatebook_book.runs.ledger import Claim, entries, rows, verdict
+from gatebook_book.runs.claims import Claim, of_profile
+from gatebook_book.runs.ledger import entries, rows, verdict
 
 
 def run(name, loss, status="finished", seed=0, **parameters):
@@ -176,7 +177,9 @@ def test_runs_of_the_papers_size_come_first(book):
     runs = runs_of("UR", 0.5, 0.5, 0.5) + runs_of("LSTM", 1.0, 1.0, 1.0)
     book(ENTRY, runs=runs, profile="paper")
     (row,) = entries("memory/copy")
-    assert (row.scale, row.verdict) == ("paper, N = 5", "not at this size")
+    assert (row.scale, row.verdict) == ("paper, N = 5", "contradicted")
+    assert row.command == "gatebook run memory/copy --profile paper --fresh"
+    assert row.evidence == "paper, N = 5: contradicted; laptop, N = 5: reproduced"
 
 
 def test_a_claim_without_runs_says_so(book):
@@ -212,3 +215,71 @@ def test_a_pages_table_has_the_lines_without_the_command(book):
     (row,) = rows("memory/copy")
     assert row["here"] == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
     assert "command" not in row
+
+
+OWN = {
+    "own": {
+        "reproduced": 'high("UR") < low("LSTM")',
+        "contradicted": 'low("UR") > high("LSTM")',
+        "not_waited_for": "the end",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "losses, word",
+    [
+        ((0.1, 0.1, 0.1), "reproduced"),
+        ((3, 3, 3), "contradicted"),
+        ((3, 1, 1), "undecided"),
+    ],
+)
+def test_runs_that_were_stopped_early_are_judged_by_their_own_rules(book, losses, word):
+    book(ENTRY | OWN, runs=RUNS)  # reproduced at the smaller size
+    runs = runs_of("UR", *losses, length=9) + runs_of("LSTM", 2.0, 2.0, 2.0, length=9)
+    book(ENTRY | OWN, runs=runs, profile="own")
+    (row,) = entries("memory/copy")
+    assert (row.verdict, row.scale) == (word, "own, N = 9")
+    assert "laptop, N = 5: reproduced; not waited for: the end" in row.evidence
+    assert ("would settle it" in row.evidence) == (word == "undecided")
+
+
+def test_runs_of_two_seeds_leave_the_verdict_to_the_smaller_size(book):
+    book(ENTRY, runs=RUNS)
+    book(ENTRY, runs=runs_of("UR", 9, 9) + runs_of("LSTM", 9, 9), profile="own")
+    (row,) = entries("memory/copy")
+    assert (row.verdict, row.scale) == ("reproduced", "laptop, N = 5")
+    assert row.evidence.endswith("own, N = 5: no run")
+
+
+def test_the_papers_own_size_can_contradict_a_claim():
+    rule = 'median("UR") < 0.01'
+    assert verdict(claim(rule), RUNS) == "not at this size"
+    assert verdict(claim(rule, papers_size=True), RUNS) == "contradicted"
+    assert verdict(claim(rule), RUNS, "own") == "undecided"
+    assert verdict(claim(rule), RUNS, "paper") == "contradicted"
+
+
+def test_rules_of_another_length_do_not_hold_beside_the_own_ones():
+    whole = claim('median("UR") < 0.01', partly='median("UR") < 1', own=OWN["own"])
+    assert of_profile(whole, "own").partly is None
+    assert of_profile(whole, "laptop").partly is not None
+
+
+def test_an_effect_is_shown_for_each_size(book):
+    entry = ENTRY | {"effect": 'median("LSTM") - median("UR")'}
+    book(entry, runs=RUNS)
+    book(
+        entry,
+        runs=runs_of("UR", *[2.5] * 3) + runs_of("LSTM", *[2.0] * 3),
+        profile="own",
+    )
+    (row,) = entries("memory/copy")
+    assert "own, N = 5: undecided, effect -0.5; " in row.evidence
+    assert "laptop, N = 5: reproduced, effect +1.8" in row.evidence
+
+
+def test_an_unknown_rule_of_the_own_size_is_named(book):
+    book(ENTRY | {"own": {"contradict": "1 > 2"}})
+    with pytest.raises(ValueError, match="'contradict'; did you mean 'contradicted'"):
+        entries("memory/copy")

@@ -6,20 +6,28 @@ there beside the claim, and was committed before the runs that it judges.
 
 import ast
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import simpleeval
-import yaml
-from gatebook.errors import suggest
 
-from gatebook_book.paths import root
+from gatebook_book.runs.claims import Claim, claims, of_profile, pages
 from gatebook_book.runs.store import Run, load, median_of
 
-PROFILES = ("paper", "laptop")
-"""Stored runs of the first of these that has any decide a page's rows."""
+PROFILES = ("paper", "own", "laptop")
+"""From the largest runs to the smallest. The largest that can judge a claim does."""
+
+WORDS = ("reproduced", "partly", "contradicted")
+"""Verdicts that have a rule, in the order in which the rules are tried."""
+
+OTHERWISE = {
+    "paper": "contradicted",
+    "own": "undecided",
+    "laptop": "not at this size",
+}
+"""The verdict where no rule holds. Only runs of the paper's own size can contradict it,
+and runs that were stopped early only by a rule."""
 
 LEAST_SEEDS = 3
 """With fewer of a method there is no verdict."""
@@ -36,18 +44,6 @@ WRONG = (
 )
 """What working out a rule may raise."""
 
-OWN = (
-    "reproduced",
-    "partly",
-    "contradicted",
-    "not_waited_for",
-    "where",
-    "methods",
-)
-"""Of a claim at the profile ``own``: rules for each verdict, and in words what the
-runs were stopped before. ``contradicted`` mirrors ``reproduced``: the same test with
-the sides changed. Where neither holds, the claim is undecided."""
-
 SIZES = {
     "length": "N = {}",
     "pool": "pool {}",
@@ -56,91 +52,11 @@ SIZES = {
 }
 """Parameters that a row's scale shows."""
 
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of a paper, and the rule that decides it.
-
-    Arguments:
-        claim: in our words, one line.
-        source: paper, section, figure or table.
-        paper: its figure and its size.
-        quote: its own words.
-        metric: of the stored runs; ``None`` where no run tests the claim.
-        methods: whose figures are shown.
-        where: parameters that a run must have to count.
-        reproduced: the rule, see `verdict`.
-        partly: a weaker rule, or none.
-        own: the rules at the paper's own size but not its budget, see `OWN`.
-        page: where the runs are.
-    """
-
-    claim: str
-    source: str
-    paper: str
-    page: str
-    quote: str = ""
-    metric: str | None = None
-    methods: list[str] = field(default_factory=list)
-    where: Mapping[str, Any] = field(default_factory=dict)
-    reproduced: str | None = None
-    partly: str | None = None
-    own: Mapping[str, Any] = field(default_factory=dict)
+NOTHING_TO_SHOW = "–"
 
 
-def folder() -> Path:
-    """Where the files of claims are."""
-    return root() / "book" / "claims"
-
-
-def pages() -> list[str]:
-    """Pages that have claims, by name."""
-    files = sorted(folder().rglob("*.yaml"))
-    return [file.relative_to(folder()).with_suffix("").as_posix() for file in files]
-
-
-def claims(page: str) -> list[Claim]:
-    """The claims that a page tests.
-
-    Raises:
-        ValueError: for a page without a file of claims, or a field that none has.
-    """
-    file = folder() / f"{page}.yaml"
-    if not file.is_file():
-        raise ValueError(f"unknown page {page!r}; {suggest(page, pages())}")
-    return [_claim(page, file, entry) for entry in yaml.safe_load(file.read_text())]
-
-
-def _claim(page: str, file: Path, entry: dict[str, Any]) -> Claim:
-    known = set(Claim.__dataclass_fields__) - {"page"}
-    for name in entry:
-        if name not in known:
-            raise ValueError(f"{file}: unknown field {name!r}; {suggest(name, known)}")
-    missing = [name for name in ("claim", "source", "paper") if name not in entry]
-    if missing:
-        raise ValueError(f"{file}: a claim lacks {', '.join(missing)}")
-    if bool(entry.get("metric")) != bool(entry.get("reproduced")):
-        raise ValueError(
-            f"{file}: claim {entry['claim']!r} needs both a metric and a rule, or "
-            "neither"
-        )
-    for name in entry.get("own", {}):
-        if name not in OWN:
-            raise ValueError(f"{file}: unknown field {name!r}; {suggest(name, OWN)}")
-    return Claim(page=page, **entry)
-
-
-def stored(page: str) -> tuple[str, list[Run]]:
-    """The runs kept for a page and the profile they are of; none is no error."""
-    for profile in PROFILES:
-        runs = load(page, profile)
-        if runs:
-            return profile, runs
-    return PROFILES[-1], []
-
-
-def verdict(claim: Claim, runs: list[Run]) -> str:
-    """``"reproduced"``, ``"partly"``, ``"not at this size"`` or ``"no run"``.
+def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
+    """One of `WORDS`, what `OTHERWISE` has for the profile, or ``"no run"``.
 
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
@@ -153,14 +69,14 @@ def verdict(claim: Claim, runs: list[Run]) -> str:
     """
     if claim.reproduced is None:
         return "no run"
-    rules = {"reproduced": claim.reproduced, "partly": claim.partly}
     try:
-        for word, rule in rules.items():
+        for word in WORDS:
+            rule = getattr(claim, word)
             if rule is not None and _holds(rule, claim, runs):
                 return word
     except _NoRun:
         return "no run"
-    return "not at this size"
+    return "contradicted" if claim.papers_size else OTHERWISE[profile]
 
 
 class _NoRun(Exception):
@@ -168,17 +84,25 @@ class _NoRun(Exception):
 
 
 def _holds(rule: str, claim: Claim, runs: list[Run]) -> bool:
+    found = _worked_out(rule, claim, runs)
+    if not isinstance(found, bool):
+        raise _wrong(rule, claim, f"it gives {found!r}; allowed: a comparison")
+    return found
+
+
+def _worked_out(rule: str, claim: Claim, runs: list[Run]) -> Any:
     try:
         _check_words(rule)
-        found = simpleeval.simple_eval(rule, functions=_functions(claim, runs))
-        if not isinstance(found, bool):
-            raise TypeError(f"it gives {found!r}; allowed: a comparison")
+        return simpleeval.simple_eval(rule, functions=_functions(claim, runs))
     except WRONG as error:
-        raise ValueError(
-            f"page {claim.page}, claim {claim.claim!r}: rule {rule!r} cannot be worked "
-            f"out: {error}"
-        ) from error
-    return found
+        raise _wrong(rule, claim, error) from error
+
+
+def _wrong(rule: str, claim: Claim, why: object) -> ValueError:
+    return ValueError(
+        f"page {claim.page}, claim {claim.claim!r}: rule {rule!r} cannot be worked "
+        f"out: {why}"
+    )
 
 
 def _functions(claim: Claim, runs: list[Run]) -> dict[str, Callable[..., float]]:
@@ -211,10 +135,26 @@ def _figure(name: str, claim: Claim, runs: list[Run]) -> Callable[..., float]:
     return take
 
 
+def effect(claim: Claim, runs: list[Run]) -> float | None:
+    """How far the runs go the paper's way, by the claim's own expression.
+
+    Returns:
+        above 0 where they go it; ``None`` for a claim without such an expression, or
+        without the runs for it, or where a run diverged.
+    """
+    if claim.effect is None:
+        return None
+    try:
+        value = float(_worked_out(claim.effect, claim, runs))
+    except _NoRun:
+        return None
+    return None if math.isnan(value) else value
+
+
 def summary(
     claim: Claim, method: str, runs: list[Run], metric: str | None = None
 ) -> dict[str, Any]:
-    """Median, band, seeds and diverged runs of a method, as `results.median_of`."""
+    """Median, band, seeds and diverged runs of a method, as `store.median_of`."""
     own = [run for run in runs if run["name"] == method and _counts(claim, run)]
     return median_of(own, metric or claim.metric or "")
 
@@ -225,8 +165,73 @@ def _counts(claim: Claim, run: Run) -> bool:
 
 
 @dataclass(frozen=True)
+class Size:
+    """What the runs of one profile say of a claim.
+
+    Arguments:
+        profile: its name.
+        claim: as it is judged there.
+        scale: the profile and its sizes.
+        ours: the figures, method by method.
+        seeds: stored runs that count.
+        diverged: those of them that diverged.
+        verdict: by the rules that hold there.
+        effect: as `effect` has it.
+    """
+
+    profile: str
+    claim: Claim
+    scale: str
+    ours: str
+    seeds: int
+    diverged: int
+    verdict: str
+    effect: float | None
+
+    def __str__(self) -> str:
+        size = "" if self.effect is None else f", effect {self.effect:+.2g}"
+        return f"{self.scale}: {self.verdict}{size}"
+
+
+Kept = dict[str, list[Run]]
+"""A page's stored runs by their profile."""
+
+
+def stored(page: str) -> Kept:
+    """The runs kept for a page, profile by profile; an empty list is no error."""
+    return {profile: load(page, profile) for profile in PROFILES}
+
+
+def sizes(claim: Claim, kept: Kept) -> list[Size]:
+    """What the profiles that have runs for a claim say, the largest first."""
+    found = (_size(claim, profile, kept[profile]) for profile in PROFILES)
+    return [size for size in found if size.seeds]
+
+
+def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
+    own = of_profile(claim, profile)
+    found = {m: summary(own, m, runs) for m in own.methods if own.metric}
+    counted = [r for r in runs if r["name"] in found and _counts(own, r)]
+    return Size(
+        profile=profile,
+        claim=own,
+        scale=_scale(profile, counted),
+        ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"])
+        or NOTHING_TO_SHOW,
+        seeds=sum(s["seeds"] for s in found.values()),
+        diverged=sum(s["diverged"] for s in found.values()),
+        verdict=verdict(own, runs, profile),
+        effect=effect(own, runs),
+    )
+
+
+@dataclass(frozen=True)
 class Row:
-    """One line of the ledger, all its fields as text or numbers."""
+    """One line of the ledger, all its fields as text or numbers.
+
+    The figures and the verdict are those of the largest size that can judge the
+    claim; ``evidence`` has all sizes that there are, and what would settle it.
+    """
 
     claim: str
     quote: str
@@ -237,14 +242,15 @@ class Row:
     diverged: int
     scale: str
     verdict: str
+    evidence: str
     page: str
     command: str
 
 
 def entries(page: str) -> list[Row]:
     """The ledger's lines of one page."""
-    profile, runs = stored(page)
-    return [_row(claim, profile, runs) for claim in claims(page)]
+    kept = stored(page)
+    return [_row(claim, kept) for claim in claims(page)]
 
 
 def all_entries() -> Iterator[Row]:
@@ -255,31 +261,56 @@ def all_entries() -> Iterator[Row]:
 
 def rows(page: str) -> list[dict[str, Any]]:
     """One page's lines as its table "paper and here", for `plots.table`."""
-    shown = ("claim", "source", "paper", "ours", "seeds", "diverged", "verdict")
-    heads = {"ours": "here", "diverged": "of them diverged"}
+    shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
+    heads = {"ours": "here", "scale": "our size", "diverged": "of them diverged"}
     return [
-        {heads.get(name, name): getattr(entry, name) for name in shown}
+        {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
         for entry in entries(page)
     ]
 
 
-def _row(claim: Claim, profile: str, runs: list[Run]) -> Row:
-    found = {m: summary(claim, m, runs) for m in claim.methods if claim.metric}
-    command = f"gatebook run {claim.page} --profile {profile} --fresh"
-    counted = [r for r in runs if r["name"] in found and _counts(claim, r)]
+def _row(claim: Claim, kept: Kept) -> Row:
+    found = sizes(claim, kept)
+    judge = next((size for size in found if size.verdict != "no run"), None)
+    judge = judge or (found[0] if found else _size(claim, PROFILES[-1], []))
+    command = f"gatebook run {claim.page} --profile {judge.profile} --fresh"
     return Row(
         claim=claim.claim,
         quote=claim.quote,
         source=claim.source,
         paper=claim.paper,
-        ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"]) or "–",
-        seeds=sum(s["seeds"] for s in found.values()),
-        diverged=sum(s["diverged"] for s in found.values()),
-        scale=_scale(profile, counted),
-        verdict=verdict(claim, runs),
+        ours=judge.ours,
+        seeds=judge.seeds,
+        diverged=judge.diverged,
+        scale=judge.scale,
+        verdict=judge.verdict,
+        evidence=_evidence(claim, judge, found),
         page=claim.page,
-        command=command if claim.metric else "–",
+        command=command if claim.metric else NOTHING_TO_SHOW,
     )
+
+
+def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:
+    """All sizes, the judging one first, and what would settle the claim."""
+    others = [size for size in found if size is not judge]
+    words = [str(size) for size in [judge, *others] if size.seeds]
+    if judge.claim.not_waited_for:
+        words.append(f"not waited for: {judge.claim.not_waited_for}")
+    if settles := _settles(claim, judge):
+        words.append(f"would settle it: {settles}")
+    return "; ".join(words) or NOTHING_TO_SHOW
+
+
+def _settles(claim: Claim, judge: Size) -> str:
+    """What is still to be done; nothing where the paper's own size has judged."""
+    if claim.settles:
+        return claim.settles
+    open_ones = ("undecided", "not at this size", "no run")
+    if judge.verdict not in open_ones or not claim.metric:
+        return ""
+    if judge.verdict == "undecided":
+        return "the paper's number of steps"
+    return "runs of the paper's size"
 
 
 def _words(method: str, s: dict[str, Any]) -> str:
@@ -302,4 +333,4 @@ def _scale(profile: str, runs: list[Run]) -> str:
         values = {run["parameters"].get(name) for run in runs} - {None}
         if len(values) == 1:
             words.append(form.format(values.pop()))
-    return ", ".join([profile, *words]) if runs else "–"
+    return ", ".join([profile, *words]) if runs else NOTHING_TO_SHOW

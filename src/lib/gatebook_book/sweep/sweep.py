@@ -59,8 +59,9 @@ def sweep(
     threads: int = 1,
     scheduler: str | None = None,
     limit: float = 60.0,
+    budget: float = float("inf"),
 ) -> dict[SweepPoint, Outcome]:
-    """Run every point that is not finished.
+    """Run every point that is not finished, in their order.
 
     Arguments:
         points: as `gatebook_book.sweep.grid.points` makes them.
@@ -71,10 +72,12 @@ def sweep(
             the same name; by default a cluster is started on this machine.
         limit: minutes without a sign of life, which is a line of progress or a
             finished cell, after which a point's kernel is killed.
+        budget: seconds after which the sweep stops by itself.
 
     Returns:
-        how each point ended. After Ctrl-C some are ``"stopped"``: they have stored
-        their state, and the same sweep goes on from there.
+        how each point ended. After Ctrl-C or at the budget's end some are
+        ``"stopped"``: they have stored their state, and the same sweep goes on from
+        there.
 
     Raises:
         ValueError: for a wrong number or address, or a device that is not here.
@@ -105,7 +108,7 @@ def sweep(
     workers = min(workers, len(waiting))
     with _client(scheduler, workers) as client:
         print(f"dashboard: {client.dashboard_link}", flush=True)
-        return outcomes | _Run(client, order, waiting).finish()
+        return outcomes | _Run(client, order, waiting).finish(budget)
 
 
 def _tell_of_other_code(finished: list[SweepPoint]) -> None:
@@ -193,20 +196,26 @@ class _Run:
         )
         self.futures[future] = point
 
-    def finish(self) -> dict[SweepPoint, Outcome]:
-        """Wait for all points; after Ctrl-C, for those that run to be stored."""
+    def finish(self, budget: float) -> dict[SweepPoint, Outcome]:
+        """Wait for all points; when stopped, for those that run to be stored."""
         try:
-            self._wait()
+            self._wait(budget)
+            if self.futures or self.busy:
+                self._stop("the budget is spent")
         except KeyboardInterrupt:
-            self.status.say("stopping: what runs stores its state (again: at once)")
-            self.client.run(stop, self.order.sweep)
-            self.busy.clear()
-            self._wait(GRACE)
+            self._stop("stopping")
         for point in [*self.futures.values(), *self.busy]:
             self.outcomes[point] = Outcome("stopped")
         return self.outcomes
 
-    def _wait(self, seconds: float = float("inf")) -> None:
+    def _stop(self, why: str) -> None:
+        """Let what runs store its state; what waits does not begin."""
+        self.status.say(f"{why}: what runs stores its state (again: at once)")
+        self.client.run(stop, self.order.sweep)
+        self.busy.clear()
+        self._wait(GRACE)
+
+    def _wait(self, seconds: float) -> None:
         from distributed import wait
 
         end = time.monotonic() + seconds
