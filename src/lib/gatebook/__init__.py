@@ -10,7 +10,19 @@ fast), `rnn` (the modules),
 from gatebook.fused import reference
 from gatebook.gates import GATES, NINE, Gate
 from gatebook.random import reseed
+from gatebook.rnn.cell import GRUCell, LSTMCell
 from gatebook.rnn.module import GRU, LSTM
 from gatebook.rnn.record import record
 
-__all__ = ["GATES", "GRU", "LSTM", "NINE", "Gate", "record", "reference", "reseed"]
+__all__ = [
+    "GATES",
+    "GRU",
+    "LSTM",
+    "NINE",
+    "GRUCell",
+    "Gate",
+    "LSTMCell",
+    "record",
+    "reference",
+    "reseed",
+]

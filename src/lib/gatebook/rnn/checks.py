@@ -19,7 +19,7 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
         warnings.warn(
             f"dropout is {dropout} and num_layers is 1: dropout acts between layers, "
             "so that it does nothing here",
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -30,6 +30,24 @@ def check_projection(proj_size: Any) -> None:
             f"proj_size is {proj_size!r}; allowed: 0, since the papers' cells do not "
             "project their state"
         )
+
+
+def pair_of_zoneouts(given: Any) -> tuple[float, float]:
+    """An LSTM's probabilities, of c and of h; 0 stands for no zoneout."""
+    pair = (0.0, 0.0) if given == 0 else given
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(
+            f"zoneout is {given!r}; allowed: a pair of probabilities (of c, of h)"
+        )
+    for p in pair:
+        check_probability("zoneout", p)
+    return float(pair[0]), float(pair[1])
+
+
+def one_zoneout(given: Any) -> tuple[float, float]:
+    """A GRU's probability, of its only state."""
+    check_probability("zoneout", given)
+    return 0.0, float(given)
 
 
 def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
@@ -97,6 +115,35 @@ def check_input(x: Any, axes: int, input_size: int, batch_first: bool) -> None:
         )
 
 
+def check_step(x: Any, input_size: int) -> None:
+    """Raise unless ``x`` is one step: (B, input_size), or (input_size,)."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input is a {type(x).__name__}; allowed: a tensor, one step")
+    if x.dim() not in (1, 2) or x.shape[-1] != input_size:
+        raise ValueError(
+            f"input has shape {tuple(x.shape)}; allowed: (B, input_size) or "
+            f"(input_size,), one step, with input_size {input_size}"
+        )
+
+
+def pair_of_states(hx: Any) -> tuple[Any, Any]:
+    """An LSTM's states h_0 and c_0, ``None`` for zeros; torch takes a list, too."""
+    if hx is None:
+        return None, None
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        raise TypeError(
+            f"hx is a {type(hx).__name__}; allowed: a pair of tensors (h_0, c_0), or "
+            "None"
+        )
+    return hx[0], hx[1]
+
+
+def check_one_state(hx: Any) -> None:
+    """Raise unless ``hx`` is a GRU's state h_0, or ``None``."""
+    if not isinstance(hx, Tensor | None):
+        raise TypeError(f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None")
+
+
 def check_place(x: Tensor, name: str, weight: Tensor) -> None:
     """Refuse a tensor of another device or dtype than the module's."""
     if x.device != weight.device:
@@ -110,11 +157,16 @@ def check_place(x: Tensor, name: str, weight: Tensor) -> None:
         )
 
 
-def check_state(state: Tensor, shape: tuple[int, ...], name: str) -> None:
-    """Raise unless a state has ``shape``: layers and directions, batch, units."""
-    if tuple(state.shape) != shape:
-        batch = ", batch" * (len(shape) - 2)
+def check_state(
+    state: Tensor, shape: tuple[int, ...], axes: tuple[str, ...], name: str
+) -> None:
+    """Raise unless a state has ``shape``, which ``axes`` puts in words.
+
+    Without a batch there is one axis fewer than words.
+    """
+    if state.shape != shape:
+        words = [w for w in axes if w != "batch" or len(axes) == len(shape)]
         raise ValueError(
             f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
-            f"(layers * directions{batch}, hidden_size)"
+            f"({', '.join(words)})"
         )

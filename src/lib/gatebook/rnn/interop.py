@@ -18,6 +18,12 @@ def arguments(module: Any) -> dict[str, Any]:
     return common | {"device": weight.device, "dtype": weight.dtype}
 
 
+def cell_arguments(cell: Any) -> dict[str, Any]:
+    """The same of a cell."""
+    common = {n: getattr(cell, n) for n in ("input_size", "hidden_size", "bias")}
+    return common | {"device": cell.weight_ih.device, "dtype": cell.weight_ih.dtype}
+
+
 def check_counterpart(module: Any, kind: type[nn.Module]) -> None:
     """Raise unless ``module`` is torch's ``kind``, without a projection."""
     if not isinstance(module, kind):

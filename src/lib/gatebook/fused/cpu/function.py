@@ -103,6 +103,11 @@ def reference() -> Iterator[None]:
         _loop_only.reset(token)
 
 
+def loop_only() -> bool:
+    """Whether the caller is in a block of `reference`."""
+    return _loop_only.get()
+
+
 def applies(core: Core, x: Tensor, weights: Weights) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 

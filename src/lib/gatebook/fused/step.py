@@ -1,4 +1,8 @@
-"""One step in evaluation: two products of torch's, and one call of C for the rest."""
+"""One step in evaluation: two products of torch's, and one call of C for the rest.
+
+For those who have one step at a time, as a stream gives it. A whole sequence is the
+matter of the fused scan, and a step with a gradient, too.
+"""
 
 import ctypes
 from collections.abc import Callable
@@ -8,12 +12,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from gatebook.fused.cpu.build import kernel
-from gatebook.fused.trace import Options
+from gatebook.fused.cpu.build import NoCompiler, kernel
+from gatebook.fused.cpu.function import loop_only
+from gatebook.fused.trace import Options, Unprintable
 from gatebook.recurrence.cells import Core
 from gatebook.recurrence.scan import Weights
 
+_KINDS = (torch.float32, torch.float64)
 _SIZES, _ARRAYS = [ctypes.c_size_t] * 2, [ctypes.c_void_p] * 6
 
 
@@ -24,10 +31,6 @@ class Step:
         core: its gate and its size.
         zoneout: probabilities (of c, of h), for the mean that evaluation takes.
         dtype: float32 or float64.
-
-    Raises:
-        Unprintable: when called, if the gate is not pointwise.
-        NoCompiler: when called, if it cannot be compiled here.
     """
 
     def __init__(self, core: Core, zoneout: tuple[float, float], dtype: torch.dtype):
@@ -38,11 +41,25 @@ class Step:
         return type(self), (self.core, self.zoneout, self.dtype)
 
     @cached_property
-    def _code(self) -> Callable[..., int]:
+    def code(self) -> Callable[..., int] | None:
+        """``step`` of kernel.c; ``None`` where it cannot be made."""
         options = Options(training=False, zoneout=self.zoneout)
-        code = kernel(self.core, options, self.dtype).code.step
-        code.argtypes = _SIZES + _ARRAYS
-        return code
+        try:
+            made = kernel(self.core, options, self.dtype).code.step
+        except (Unprintable, NoCompiler):
+            return None
+        made.argtypes = _SIZES + _ARRAYS
+        return made
+
+    def applies(self, weights: Weights, x: Tensor, h: Tensor, c: Tensor) -> bool:
+        """Whether the numbers can be read where they lie, and no gradient is asked."""
+        if type(x) is not Tensor or not x.is_cpu or x.dtype not in _KINDS:
+            return False
+        if torch.is_grad_enabled():
+            tensors = (x, h, c, *weights.all())
+            if any(t is not None and t.requires_grad for t in tensors):
+                return False
+        return not (loop_only() or _traced()) and self.code is not None
 
     def __call__(
         self, weights: Weights, x: Tensor, h: Tensor, c: Tensor
@@ -55,7 +72,8 @@ class Step:
             h: (B, H), or (H,).
             c: the same; a GRU's is its h.
         """
-        code, tied = self._code, self.core.tied
+        code, tied = self.code, self.core.tied
+        assert code is not None, "ask `applies` first"
         h = h.contiguous()
         c = h if tied else c.contiguous()
         summed = F.linear(x, weights.ih, weights.bias_ih)
@@ -67,3 +85,14 @@ class Step:
         if code(rows, h.shape[-1], *[a.data_ptr() for a in arrays]):
             raise MemoryError("no memory for a step")
         return new_h, new_c
+
+
+def _traced() -> bool:
+    """Whether something stands between the operations and the numbers."""
+    return (
+        torch.is_autocast_enabled("cpu")
+        or torch.compiler.is_compiling()
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
