@@ -10,7 +10,8 @@ from gatebook_book.runs import ledger
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
-LESSONS = [name for name in WITH_CODE if name != "ledger"]  # which is a table
+NO_LESSONS = ("ledger", "reference/gallery")  # tables and pictures
+LESSONS = [name for name in WITH_CODE if name not in NO_LESSONS]
 EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
 FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
 

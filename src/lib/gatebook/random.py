@@ -1,7 +1,7 @@
 """Random streams that belong to one model and to one purpose.
 
 h-detach draws must not move the data order, and gate noise must not move the
-detach draws: the authors' code draws both from one stream, so that changing `p`
+detach draws: the authors' code draws both from one stream, so that changing p
 changes the batches too. Here each purpose has a generator of its own.
 """
 

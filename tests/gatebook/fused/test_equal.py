@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 from gatebook import GRU, LSTM, reference
-from gatebook.fused import applies, run
+from gatebook.fused import applies
+from gatebook.fused.cpu import function as cpu
 from gatebook.fused.cpu import threads as crews
 from gatebook.gates import (
     GATES,
@@ -24,7 +25,7 @@ from gatebook.gates import (
 )
 from gatebook.random import Streams
 from gatebook.recurrence.cells import GRUCore, LSTMCore
-from gatebook.recurrence.scan import Weights, draw, layer
+from gatebook.recurrence.scan import Pass, Weights, draw, layer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
@@ -49,6 +50,11 @@ RULES = (
 )
 
 
+def scan(core, x, weights, h, c, draws=None, alive=None, zoneout=(0.0, 0.0)):
+    """The fused scan of CPUs, whatever `dispatch` would choose."""
+    return cpu.run(Pass(core, x, weights, h, c, draws, alive, zoneout))
+
+
 def both(
     core,
     sizes,
@@ -56,7 +62,7 @@ def both(
     zoneout=(0.0, 0.0),
     ends=None,
     train=True,
-    fused=run,
+    fused=scan,
     device="cpu",
 ):
     """Outputs, last states and gradients of the loop and of the fused scan."""
@@ -148,10 +154,10 @@ def test_the_gradient_is_the_derivative():
         for shape in ((3, 2, 2), (rows, 2), (rows, 3), (rows,), (rows,), (2, 3), (2, 3))
     ]
 
-    def scan(x, *rest):
-        return run(core, x, Weights(*rest[:4]), *rest[4:])
+    def way(x, *rest):
+        return scan(core, x, Weights(*rest[:4]), *rest[4:])
 
-    assert torch.autograd.gradcheck(scan, leaves)
+    assert torch.autograd.gradcheck(way, leaves)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -292,7 +298,7 @@ def test_threads_that_work_together_give_the_same_bits(
     x = torch.randn(9, batch, 3)
     threads(1)
     alone = everything(rnn, x)
-    monkeypatch.setattr("gatebook.fused.cpu.function.LARGE", 0)
+    monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", 0)
     for count in (2, 3):
         threads(count)
         for a, b in zip(everything(rnn, x), alone, strict=True):
@@ -303,13 +309,13 @@ def test_a_gru_with_threads_that_work_together(threads, monkeypatch):
     rnn, x = GRU(3, 40, gate="UR"), torch.randn(9, 4, 3)
     with torch.no_grad():
         alone, _ = rnn(x)
-        monkeypatch.setattr("gatebook.fused.cpu.function.LARGE", 0)
+        monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", 0)
         threads(3)
         assert torch.equal(rnn(x)[0], alone)
 
 
 def test_two_models_at_once_whose_threads_work_together(threads, monkeypatch):
-    monkeypatch.setattr("gatebook.fused.cpu.function.LARGE", 0)
+    monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", 0)
     rnn, x = LSTM(3, 40, gate="UR").eval(), torch.randn(50, 4, 3)
     threads(3)
     with torch.no_grad():
@@ -327,7 +333,7 @@ def test_two_models_at_once_whose_threads_work_together(threads, monkeypatch):
 
 @pytest.mark.parametrize("large", [0, 2**40])
 def test_threads_of_our_own_give_the_same_bits(large, threads, monkeypatch):
-    monkeypatch.setattr("gatebook.fused.cpu.function.LARGE", large)
+    monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", large)
     rnn, x = LSTM(3, 80, gate="UR", h_detach=0.5), torch.randn(9, 4, 3)
     threads(1)
     alone = everything(rnn, x)
@@ -338,7 +344,7 @@ def test_threads_of_our_own_give_the_same_bits(large, threads, monkeypatch):
 
 
 def test_a_thread_that_cannot_start_leaves_nobody_waiting(threads, monkeypatch):
-    monkeypatch.setattr("gatebook.fused.cpu.function.LARGE", 0)
+    monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", 0)
     monkeypatch.setattr(crews, "openmp", lambda: None)
     threads(3)
     pool, calls = crews.pool(), []
@@ -396,7 +402,8 @@ def test_noise_in_half_precision_is_finite_and_of_its_law(kind):
 def taken(x, dtype=torch.float32):
     core = LSTMCore(GATES["UR"], 4)
     weights = Weights(torch.zeros(16, 3, dtype=dtype), torch.zeros(16, 4, dtype=dtype))
-    return applies(core, x, weights)
+    state = torch.zeros(x.shape[1], 4, dtype=dtype)
+    return applies(Pass(core, x, weights, state, state))
 
 
 def test_the_loop_takes_what_the_fused_scan_cannot():

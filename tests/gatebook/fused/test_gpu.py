@@ -13,14 +13,16 @@ from dataclasses import replace
 import pytest
 import torch
 from gatebook import GATES, LSTM, fused
-from gatebook.fused.cpu import function
-from gatebook.fused.cpu.build import NoCompiler
+from gatebook.fused import dispatch
+from gatebook.fused.cache import NoCompiler
+from gatebook.fused.gpu import build as gpu_build
 from gatebook.fused.gpu import function as gpu
+from gatebook.fused.gpu import loop as gpu_loop
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.gates import CDetach, Constant, Full, Gate, HDetach
 from gatebook.random import Streams
 from gatebook.recurrence.cells import GRUCore, LSTMCore
-from gatebook.recurrence.scan import Weights, draw, layer
+from gatebook.recurrence.scan import Pass, Weights, draw, layer
 from gatebook.tasks import Adding
 from gatebook.training import Job, Plan, build, fit_together
 
@@ -39,11 +41,16 @@ SIZES = (4, 3, 2, 6)
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     """No arrays from another test."""
-    monkeypatch.setattr(gpu, "loops", gpu._Loops())
+    monkeypatch.setattr(gpu, "loops", gpu_loop.Loops())
+
+
+def scan(core, x, weights, h, c, draws=None, alive=None, zoneout=(0.0, 0.0)):
+    """The fused scan of GPUs, whatever `dispatch` would choose."""
+    return gpu.run_many([Pass(core, x, weights, h, c, draws, alive, zoneout)])[0]
 
 
 def check(core, sizes=SIZES, limit=1e-10, **options):
-    assert_equal(both(core, sizes, fused=gpu.run, device=DEVICE, **options), limit)
+    assert_equal(both(core, sizes, fused=scan, device=DEVICE, **options), limit)
 
 
 @CORES
@@ -96,7 +103,7 @@ def test_a_bias_that_is_not_there(core, biases):
     leaves = [x, h, *(w for w in weights.all() if w is not None)]
     found = [
         torch.autograd.grad(way(made, x, weights, h, h)[0].square().sum(), leaves)
-        for way in (layer, gpu.run)
+        for way in (layer, scan)
     ]
     assert_equal(found, 1e-10)
 
@@ -115,7 +122,7 @@ def results(rnn, x):
     rnn = rnn.to(DEVICE)
     state = x.new_zeros(x.shape[1], rnn.hidden_size)
     with torch.no_grad():
-        ways = (layer, gpu.run)
+        ways = (layer, scan)
         return [w(rnn.core, x, rnn._weights("l0"), state, state)[0] for w in ways]
 
 
@@ -145,7 +152,7 @@ class Passes:
         """The sum that each way differentiates, the loop's first."""
         x, *weights = self.leaves
         draws = draw(self.core, x, (0.2, 0.2), self.streams)
-        for way in (layer, gpu.run):
+        for way in (layer, scan):
             y, h, c = way(
                 self.core, x, Weights(*weights[:4]), *weights[4:], draws=draws
             )
@@ -235,7 +242,7 @@ def test_the_first_run_is_direct_the_second_recorded_and_all_later_replayed(
     ran = []
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: nullcontext())
-    work = gpu._Recorded()
+    work = gpu_loop.Recorded()
     counts = []
     for _ in range(4):
         work.run(lambda: ran.append(1), torch.device("cuda"))
@@ -265,7 +272,7 @@ def models(core, gates):
         draws = draw(own, x, (0.2, 0.3), Streams(seed))
         alive = torch.rand(5, 3, generator=generator).to(DEVICE) < 0.8
         weights = Weights(ih, hh, b, d)
-        made.append(gpu.Pass(own, x, weights, h, c, draws, alive, (0.2, 0.3)))
+        made.append(Pass(own, x, weights, h, c, draws, alive, (0.2, 0.3)))
     return made
 
 
@@ -311,7 +318,7 @@ def test_models_are_sorted_by_the_step_that_they_share():
     names = ("LSTM", "UR", "C", "R", "LSTM")
     passes = models(LSTMCore, [GATES[name] for name in names])
     passes[4] = replace(passes[4], x=passes[4].x[:3], alive=passes[4].alive[:3])
-    assert function._alike(passes) == [[0, 2], [1, 3], [4]]
+    assert dispatch._alike(passes) == [[0, 2], [1, 3], [4]]
 
 
 # --------------------------------------------------------------------------
@@ -328,23 +335,23 @@ class _Odd(Constant):
 
 def test_what_cannot_be_printed_is_refused():
     with pytest.raises(Unprintable, match="erf"):
-        gpu.kernel(LSTMCore(Gate(_Odd()), 4), Options())
+        gpu_build.kernel(LSTMCore(Gate(_Odd()), 4), Options())
 
 
 @pytest.mark.parametrize(
     ("place", "name", "word"),
     [
-        (gpu.importlib.util, "find_spec", "pip install triton"),
-        (gpu.shutil, "which", "install gcc or clang"),
+        (gpu_build.importlib.util, "find_spec", "pip install triton"),
+        (gpu_build.shutil, "which", "install gcc or clang"),
     ],
 )
 def test_what_is_missing_is_named(monkeypatch, place, name, word):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setattr(place, name, lambda _: None)
-    gpu._kernel.cache_clear()
+    gpu_build._kernel.cache_clear()
     with pytest.raises(NoCompiler, match=word):
-        gpu.kernel(LSTMCore(GATES["LSTM"], 4), Options())
-    gpu._kernel.cache_clear()
+        gpu_build.kernel(LSTMCore(GATES["LSTM"], 4), Options())
+    gpu_build._kernel.cache_clear()
 
 
 def test_a_cpu_does_without():
@@ -359,8 +366,7 @@ import re
 
 import triton
 from gatebook.recurrence.cells import GRUCore, LSTMCore
-from gatebook.fused.cpu import function
-from gatebook.fused.gpu import function as gpu
+from gatebook.fused.gpu import build as gpu_build
 from gatebook.fused.trace import Options
 from gatebook.gates import GATES
 from triton.backends.compiler import GPUTarget
@@ -374,7 +380,7 @@ for core, gate, given, real in (
     (LSTMCore, "G2", everything, "*fp64"),
     (GRUCore, "OM", evaluation, "*fp32"),
 ):
-    made = gpu.kernel(core(GATES[gate], 64), given).module
+    made = gpu_build.kernel(core(GATES[gate], 64), given).module
     for step in (made.forward, made.backward):
         signature = {name: kinds.get(name, real) for name in step.arg_names}
         source = ASTSource(step, signature, constexprs={"BLOCK": 256})
@@ -409,7 +415,8 @@ def test_a_recorded_graph_serves_new_draws_and_weights(name):
 def test_a_module_on_a_gpu_takes_it_by_itself():
     rnn = LSTM(3, 5, num_layers=2, bidirectional=True, gate="UR", device="cuda")
     x = torch.randn(4, 2, 3, device="cuda")
-    assert fused.applies(rnn.core, x, rnn._weights("l0"))
+    state = x.new_zeros(2, 5)
+    assert fused.applies(Pass(rnn.core, x, rnn._weights("l0"), state, state))
     for _ in range(4):
         y, _ = rnn(x)
         with fused.reference():

@@ -114,7 +114,7 @@ class Compressed:
         return file.save(Path(path), self.model, self.forms)
 
     def rows(self) -> list[dict[str, Any]]:
-        """The sizes as rows for `gatebook_book.figures.plots.table`."""
+        """The sizes as rows for the table of a page."""
         return [
             {
                 "matrix": s.name,

@@ -87,8 +87,9 @@ class LowRank:
 class Quantise:
     """Symmetric integers with one scale a row, as weights are stored today.
 
-    Not in P1. The scale is the row's largest |entry| over q = 2^(bits - 1) - 1, so
-    that no entry is clipped and 0 stays 0. Inputs and states are not quantised.
+    Not in P1. The scale is the row's largest absolute value over
+    q = 2^(bits - 1) - 1, so that no entry is clipped and 0 stays 0. Inputs and states
+    are not quantised.
 
     Arguments:
         bits: 2 to 8 for each entry; 8 is called int8.

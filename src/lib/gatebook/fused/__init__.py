@@ -1,11 +1,11 @@
 """The recurrence over time as one differentiable operation, without Python inside.
 
-`trace` derives a step's forward and backward pass from the reference core, `build`
-compiles them into ``kernel.c``, and `function` runs the result. On a GPU, `gpu` does
-both with Triton. Nothing about a gate is written twice: a new gate is fast as soon as
-`gatebook.gates` knows it.
+`dispatch` decides which way a pass takes. `trace` derives a step's forward and backward
+pass from the reference core; `cpu` compiles them into ``kernel.c`` and runs the result,
+`gpu` does the same with Triton. `step` is for one step alone. Nothing about a gate is
+written twice: a new gate is fast as soon as `gatebook.gates` knows it.
 """
 
-from gatebook.fused.cpu.function import applies, reference, run, run_many
+from gatebook.fused.dispatch import applies, clear, reference, run, run_many
 
-__all__ = ["applies", "reference", "run", "run_many"]
+__all__ = ["applies", "clear", "reference", "run", "run_many"]

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from gatebook.fused.cpu.build import NoCompiler, kernel
-from gatebook.fused.cpu.function import loop_only
+from gatebook.fused.cache import NoCompiler
+from gatebook.fused.cpu.build import kernel
+from gatebook.fused.dispatch import loop_only
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.recurrence.cells import Core
 from gatebook.recurrence.scan import Weights

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from gatebook.gates import Blocks, Constant, Gate, Master, Ordered, Refine
+from gatebook.gates import Blocks, Constant, Full, Gate, Master, Ordered, Refine
 from gatebook.recurrence.cells import Core, noise_blocks, split
-from gatebook.recurrence.scan import zone_out
+from gatebook.recurrence.scan import Draws, Pass, zone_out
 
 UNITS = 8
 """Units of the rows that are traced; the printed lines hold for any number."""
@@ -35,12 +35,31 @@ class Options:
     zoneout: tuple[float, float] = (0.0, 0.0)
 
 
+def options_of(given: Pass) -> Options:
+    """What the step of a pass has to read."""
+    draws = given.draws or Draws()
+    return Options(
+        noise=draws.noise is not None,
+        keep_h=draws.keep_h is not None,
+        keep_c=draws.keep_c is not None,
+        alive=given.alive is not None,
+        training=given.draws is not None,
+        zoneout=given.zoneout,
+    )
+
+
+def like(core: Core) -> Core:
+    """The small core that stands for all with the same step."""
+    gate = replace(core.gate, gradient=Full())
+    return replace(core, gate=gate, hidden_size=UNITS * downsize(gate))
+
+
 @dataclass(frozen=True)
 class Program:
     """Lines ``name = expression``, and the expression of each result.
 
-    `build` makes C of a line, `gpu` Triton. Both define ``sigmoid_``, ``tanh_`` and
-    ``where_``, and know ``real_(0.5)`` as a constant.
+    `cpu.build` makes C of a line, `gpu.build` Triton. Both define ``sigmoid_``,
+    ``tanh_`` and ``where_``, and know ``real_(0.5)`` as a constant.
     """
 
     lines: list[str]

@@ -114,7 +114,7 @@ def layer(
 ) -> Result:
     """Project the input of all steps, then `scan` with the same options.
 
-    `gatebook.fused.cpu.function.run` does the same in one operation.
+    The fused scan does the same in one operation.
     """
     projected = F.linear(x, weights.ih, weights.bias_ih)
     return scan(core, projected, weights.hh, weights.bias_hh, h, c, **options)

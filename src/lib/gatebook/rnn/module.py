@@ -154,15 +154,17 @@ class RNN(Gated):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step of all layers; shapes as in `LSTM.step`."""
         checks.check_step(x, self.input_size)
-        checks.check_place(x, "input", self.weight_ih_l0)
         if self.bidirectional:
             raise ValueError(
                 "bidirectional is True; allowed: False for one step, since the other "
                 "direction begins at the end of the sequence"
             )
-        batch = x.shape[:-1]
-        h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")
-        weights, short = list(map(self._weights, self._rows())), self._step(x.dtype)
+        weights, batch = [self._weights(row) for row in self._rows()], x.shape[:-1]
+        checks.check_place(x, "input", weights[0].hh)
+        tied = self.core.tied
+        h = self.state(h, x, batch, "h_0")
+        c = h if tied else self.state(c, x, batch, "c_0")
+        short = self._step(x.dtype)
         plain = not self.training and self.recorder is None
         if not plain or not all(short.applies(w, x, h, c) for w in weights):
             return self._one_by_the_stack(x, h, c)
@@ -173,7 +175,7 @@ class RNN(Gated):
             hs.append(x)
             cs.append(last_c)
         last_h = torch.stack(hs)
-        return x, last_h, last_h if self.core.tied else torch.stack(cs)
+        return x, last_h, last_h if tied else torch.stack(cs)
 
     def _one_by_the_stack(
         self, x: Tensor, h: Tensor, c: Tensor

@@ -21,8 +21,9 @@ def record(model: nn.Module) -> Iterator[Record]:
 
     A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
     sequences, units), holds the steps that there are, so that its mean knows no
-    padding; `pad_packed_sequence` gives (T, B, units). Where a batch is padded but not
-    packed, the padding is input like any other, and is recorded.
+    padding; `torch.nn.utils.rnn.pad_packed_sequence` gives (T, B, units). Where a
+    batch is padded but not packed, the padding is input like any other, and is
+    recorded.
 
     Arguments:
         model: an `LSTM` or `GRU` of this library, or a module that holds one.

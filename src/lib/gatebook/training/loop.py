@@ -271,8 +271,7 @@ def fit(
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
         checkpoint_seconds: how often it is stored.
-        report: gets a line of progress at each evaluation, for example
-            `gatebook_book.runs.progress.show_progress`.
+        report: gets a line of progress at each evaluation, for example ``print``.
 
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.

@@ -6,35 +6,26 @@ package ``ziglang``. What was compiled is kept in the user's cache folder.
 
 import ctypes
 import functools
-import hashlib
 import importlib.util
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from gatebook.fused.trace import (
-    UNITS,
-    Options,
-    Program,
-    Step,
-    Unprintable,
-    downsize,
-    trace,
-)
-from gatebook.gates import Full
+from gatebook.fused.cache import NoCompiler, cache_folder, key
+from gatebook.fused.trace import Options, Program, Step, Unprintable, like, trace
 from gatebook.recurrence.cells import Core, noise_blocks
 
-HERE = Path(__file__).parent
 # Read now: the file may be exchanged under a running program, and its Python not.
-KERNEL = (HERE / "kernel.c").read_text()
+KERNEL = (Path(__file__).parent / "kernel.c").read_text()
 FLAGS = (
     "-O3",
     "-std=gnu11",
@@ -48,10 +39,6 @@ FLAGS = (
 )
 
 
-class NoCompiler(RuntimeError):
-    """No C compiler was found, or it failed."""
-
-
 @functools.cache
 def compiler() -> tuple[str, ...]:
     """The command that compiles C.
@@ -60,21 +47,15 @@ def compiler() -> tuple[str, ...]:
         NoCompiler: if there is none.
     """
     if chosen := os.environ.get("CC"):
-        return (*chosen.split(), "-march=native")
+        # A path with spaces, or a command with options, quoted as for a shell.
+        words = [chosen] if Path(chosen).is_file() else shlex.split(chosen)
+        return (*words, "-march=native")
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name):
             return (found, "-march=native")
     if importlib.util.find_spec("ziglang"):
         return (sys.executable, "-m", "ziglang", "cc", "-mcpu=native")
     raise NoCompiler("no C compiler; install one, or `pip install ziglang`")
-
-
-def cache_folder() -> Path:
-    """``GATEBOOK_CACHE``, else ``gatebook`` in the user's cache folder."""
-    if named := os.environ.get("GATEBOOK_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "gatebook"
 
 
 @dataclass(frozen=True)
@@ -101,12 +82,6 @@ def kernel(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
     return made
 
 
-def like(core: Core) -> Core:
-    """The small core that stands for all with the same step."""
-    gate = replace(core.gate, gradient=Full())
-    return replace(core, gate=gate, hidden_size=UNITS * downsize(gate))
-
-
 @functools.cache
 def _kernel(
     core: Core, options: Options, dtype: torch.dtype
@@ -119,18 +94,30 @@ def _kernel(
 
 
 def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
-    file = cache_folder() / f"{_key(core, options, dtype)}.so"
+    name = f"{_key(core, options, dtype)}.so"
+    file = Path(name)
     try:
+        file = cache_folder() / name
         if not file.exists():
             _compile(source(core, trace(core, options), options, dtype), file)
-        code = ctypes.CDLL(str(file))
-    except OSError as error:
+        return _opened(file)
+    except (OSError, AttributeError, ValueError) as error:
         raise NoCompiler(f"{file} cannot be made or loaded: {error}") from error
-    for name in ("panels_size", "scratch_size"):
-        getattr(code, name).restype = ctypes.c_size_t
-    table = (ctypes.c_int * 3 * ctypes.c_int.in_dll(code, "run_count").value).in_dll(
-        code, "RUNS"
-    )
+
+
+def _opened(file: Path) -> Kernel:
+    """The compiled file in this process.
+
+    Raises:
+        OSError: if it cannot be loaded.
+        AttributeError: if it lacks a function.
+        ValueError: if it lacks a table.
+    """
+    code = ctypes.CDLL(str(file))
+    for size in ("panels_size", "scratch_size"):
+        getattr(code, size).restype = ctypes.c_size_t
+    count = ctypes.c_int.in_dll(code, "run_count").value
+    table = (ctypes.c_int * 3 * count).in_dll(code, "RUNS")
     runs = tuple((row[0], row[1], row[2]) for row in table)
     return Kernel(code, runs, tuple(row[0] for row in runs if row[2] >= 0))
 
@@ -139,17 +126,7 @@ def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
     words = [repr(core.gate), type(core).__name__, repr(options), str(dtype)]
     words += [*compiler(), *FLAGS, torch.__version__, _processor()]
-    digest = hashlib.sha256("\n".join(words).encode())
-    package = HERE.parent.parent
-    names = ("recurrence/cells.py", "recurrence/scan.py", "fused/trace.py")
-    for file in (
-        *sorted((package / "gates").glob("*.py")),
-        *map(package.joinpath, names),
-    ):
-        digest.update(file.read_bytes())
-    digest.update(Path(__file__).read_bytes())
-    digest.update(KERNEL.encode())
-    return digest.hexdigest()[:32]
+    return key(*words, Path(__file__).read_text(), KERNEL)
 
 
 @functools.cache
