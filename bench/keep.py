@@ -3,7 +3,8 @@
 from typing import Any
 
 from gatebook_book.paths import root
-from gatebook_book.runs.store import STORED, Store, device_name
+from gatebook_book.runs.provenance import device_name
+from gatebook_book.runs.store import STORED, Store
 
 
 def keep(page: str, threads: int, found: dict[str, Any]) -> None:

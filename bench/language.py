@@ -17,7 +17,7 @@ import torch
 from gatebook.language.model import Hidden, LanguageModel, State
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import penalty
-from gatebook_book.runs.store import commit
+from gatebook_book.runs.provenance import commit
 from keep import keep
 from torch import Tensor, nn
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gatebook_book.runs.store import commit, device_name
+from gatebook_book.runs.provenance import commit, device_name
 from keep import keep
 from measure import METHODS
 

@@ -1,12 +1,19 @@
 """A mistake gets one sentence with the parameter, its value and what is allowed."""
 
+import math
 import subprocess
 import sys
 
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
-from gatebook.errors import check_count, check_device, check_positive, check_probability
+from gatebook.errors import (
+    check_count,
+    check_device,
+    check_not_negative,
+    check_positive,
+    check_probability,
+)
 from gatebook.gates import (
     Chrono,
     Gumbel,
@@ -17,6 +24,7 @@ from gatebook.gates import (
     resolve,
     with_detach,
 )
+from gatebook.language.recipe import Recipe
 from gatebook.tasks import Adding, Copy
 from gatebook.training import Plan
 from gatebook_book.runs.store import Store
@@ -134,6 +142,9 @@ WRONG_KINDS = {
     ),
     "torch.fx.symbolic_trace(LSTM(2, 2))": "input is a Proxy; allowed: a tensor or a ",
     "LSTM.from_torch(nn.GRU(2, 2))": "module is GRU; allowed: torch.nn.LSTM",
+    "Recipe(1, ar='2')": "ar is '2'; allowed: a finite number >= 0",
+    "Recipe(1, clip='1')": "clip is '1'; allowed: a finite number > 0",
+    "Recipe(1, varied='no')": "varied is 'no'; allowed: True or False",
 }
 
 
@@ -141,11 +152,12 @@ SHOW = """
 import torch
 from torch import nn
 from gatebook import GRU, LSTM, Gate
+from gatebook.language.recipe import Recipe
 x = torch.zeros(2, 2, 2)
 for call in {calls}:
     try:
         eval(call)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         print(error)
 """
 
@@ -158,6 +170,20 @@ def test_wrong_kinds_of_object():
         done.stdout.splitlines(), WRONG_KINDS.values(), strict=True
     ):
         assert said.startswith(wanted)
+
+
+@pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf, "1", None, True])
+def test_a_weight_is_a_finite_number_of_at_least_zero(value):
+    check_not_negative("n", 0), check_not_negative("n", 0.5)
+    with pytest.raises(ValueError, match=f"n is {value!r}; allowed: a finite number >"):
+        check_not_negative("n", value)
+
+
+@pytest.mark.parametrize("option", ["ar", "tar", "weight_decay", "clip"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_recipe_has_finite_numbers(option, value):
+    with pytest.raises(ValueError, match=f"{option} is {value!r}; allowed: a finite"):
+        Recipe(1, **{option: value})
 
 
 @pytest.mark.parametrize("check", [check_count, check_positive, check_probability])

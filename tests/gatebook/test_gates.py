@@ -168,6 +168,27 @@ def test_uniform_gates_are_uniform_and_the_input_mirrors():
     assert low.min() >= 0.1 and low.max() <= 0.9  # U[1/d, 1 - 1/d], P2 D.5
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("gate", "undo", "low", "high"),
+    [
+        (Gate(Uniform()), torch.sigmoid, 0.1, 0.9),  # 1/d and 1 - 1/d, d = 10
+        (Gate(Chrono()), torch.exp, 1, 9),  # T_max = d = 10
+        (Gate(Chrono(t_max=4)), torch.exp, 1, 3),
+    ],
+)
+def test_the_random_starts_reach_their_bounds_and_no_further(
+    gate, undo, low, high, seed
+):
+    g = torch.Generator().manual_seed(seed)
+    drawn = [gate.initial_biases(10, generator=g)["forget"] for _ in range(2000)]
+    values = undo(torch.cat(drawn).double())
+    assert is_uniform(values, low, high)
+    close = (high - low) / 1000  # of 20,000 draws the extremes come so close
+    assert low - 1e-6 < values.min() < low + close
+    assert high - close < values.max() < high + 1e-6
+
+
 def test_the_papers_refine_bias_pulls_the_effective_gate_to_the_middle():
     gates = initial(GATES["UR"])
     f, g = gates["forget"], gates["effective_forget"]
@@ -278,3 +299,13 @@ def test_noise_needs_training():
     torch.testing.assert_close(
         loud["effective_forget"], ((p["forget"] + 1) / 0.9).sigmoid()
     )
+
+
+def test_the_bounds_of_a_uniform_start_may_be_the_hidden_sizes():
+    bias = Uniform(d=1000).forget_bias(100_000, torch.Generator().manual_seed(0))
+    assert 0.001 <= bias.sigmoid().min() < 0.0012
+    few = Gate(Uniform(d=64), Master(4)).initial_biases(64)["master_forget"]
+    assert len(few) == 16
+    assert (repr(Uniform()), repr(Uniform(d=8))) == ("Uniform()", "Uniform(d=8)")
+    with pytest.raises(ValueError, match="d is 1"):
+        Uniform(d=1)

@@ -7,12 +7,15 @@ import yaml
 from gatebook_book.pages.pages import PROFILES, find, page_names, read_profile
 from gatebook_book.paths import root
 from gatebook_book.runs import ledger
+from sphinx.pycode import ModuleAnalyzer
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
 NO_LESSONS = ("ledger", "reference/gallery")  # tables and pictures
 LESSONS = [name for name in WITH_CODE if name not in NO_LESSONS]
 EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
+SHOWN = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.+\n)+)", re.MULTILINE)
+THEORY = [name for name in PAGES if name.startswith("theory/") and "grid" not in name]
 FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
 
 
@@ -99,3 +102,25 @@ def test_every_rule_can_be_worked_out(name):
 def test_every_experiment_has_claims_and_shows_their_verdicts(name):
     assert name in ledger.pages()
     assert f'("{name}")' in find(name).file.read_text()
+
+
+def shown(name):
+    """Files, objects and captions of the library's lines that a page shows."""
+    page = find(name).file
+    for path, options in SHOWN.findall(page.read_text()):
+        given = dict(re.findall(r"^:([\w-]+): ?(.*)$", options, re.MULTILINE))
+        yield (page.parent / path).resolve(), given["pyobject"], given["caption"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_library_has_the_lines_that_a_page_shows(name):
+    # A renamed object would leave an empty box.
+    for path, wanted, caption in shown(name):
+        found = ModuleAnalyzer.for_file(str(path), path.stem).find_tags()
+        assert wanted in found, f"{path.name} has no {wanted}"
+        assert caption == f"{wanted}, {path.relative_to(root() / 'src/lib')}"
+
+
+@pytest.mark.parametrize("name", THEORY)
+def test_a_theory_page_shows_lines_of_the_library(name):
+    assert list(shown(name))

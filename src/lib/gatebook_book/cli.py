@@ -1,16 +1,17 @@
 """The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
 
 import json
-import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from gatebook.errors import check_choice, check_device
 
+from gatebook_book.context import current, using
 from gatebook_book.pages.execute import KernelLost, PageError, run_page
 from gatebook_book.pages.pages import PROFILES, find, page_names
 from gatebook_book.runs.store import FRESH
@@ -62,7 +63,8 @@ def run(
 ) -> None:
     """Execute one page with papermill; nothing starts unless all names are right.
 
-    Runs that are finished are not repeated, as long as the code is the same.
+    A finished run is not repeated: one that is kept in git never, another as long as
+    the code is the same. When the code changes, new runs lie beside the old ones.
     """
     started = time.monotonic()
     given = _given(p or [])
@@ -94,7 +96,10 @@ def sweep(
         float, typer.Option(help="Minutes without a sign of life that a point has.")
     ] = 60.0,
 ) -> None:
-    """Run a page at every point of a grid; finished points are not run again."""
+    """Run a page at every point of a grid; finished points are not run again.
+
+    A point is finished by the same rule as a run of `gatebook run`.
+    """
     from gatebook_book.sweep.grid import points
     from gatebook_book.sweep.sweep import report
     from gatebook_book.sweep.sweep import sweep as run_sweep
@@ -224,14 +229,13 @@ def ledger(
     from gatebook_book.runs.ledger import all_entries, entries
 
     check_choice("format", format, ("text", "json"))
-    if fresh:
-        os.environ["GATEBOOK_KEPT"] = FRESH
     if page and find(page).name not in claimed():
         raise ValueError(
             f"page {page!r} tests no claim of the papers; allowed: "
             f"{', '.join(map(repr, claimed()))}"
         )
-    listed = entries(find(page).name) if page else list(all_entries())
+    with using(replace(current(), kept=FRESH) if fresh else current()):
+        listed = entries(find(page).name) if page else list(all_entries())
     if format == "json":
         print(json.dumps([vars(entry) for entry in listed], indent=1))
         return

@@ -3,17 +3,20 @@
 import os
 from pathlib import Path
 
+from gatebook_book.context import current
+
 
 def root() -> Path:
     """The folder that holds ``_toc.yml``.
 
-    ``GATEBOOK_ROOT`` names it if set; else it is looked for upwards from the
-    working folder, then upwards from this file (an editable install).
+    The runner names it to its pages; else ``GATEBOOK_ROOT`` does if it is set; else it
+    is looked for upwards from the working folder, then upwards from this file (an
+    editable install).
 
     Raises:
         FileNotFoundError: if there is none.
     """
-    if name := os.environ.get("GATEBOOK_ROOT"):
+    if name := current().root or os.environ.get("GATEBOOK_ROOT"):
         return Path(name).resolve()
     for start in (Path.cwd(), Path(__file__).resolve()):
         for folder in (start, *start.parents):

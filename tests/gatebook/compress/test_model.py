@@ -314,6 +314,14 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
         compress.load(file, wide)
 
 
+@pytest.mark.parametrize("kind", [LSTM, nn.LSTM, nn.GRU])
+def test_a_model_that_reads_its_batch_first_is_refused(tmp_path, kind):
+    # All tensors fit, but time and batch would change places.
+    compress.rounded(kind(3, 16)).save(tmp_path / "m")
+    with pytest.raises(ValueError, match="into has .*'batch_first': True"):
+        compress.load(tmp_path / "m", kind(3, 16, batch_first=True))
+
+
 def test_the_gradient_rule_may_differ(tmp_path):
     compress.rounded(LSTM(3, 16, h_detach=0.25)).save(tmp_path / "m")
     compress.load(tmp_path / "m", LSTM(3, 16))

@@ -86,9 +86,21 @@ def test_words_may_be_written_as_in_print(model, corpus):
     assert generate(model, corpus, "The Ark", 1, seed=0).startswith("the ark")
 
 
+def test_a_cased_vocabulary_is_read_as_it_is_and_in_lower_case_else():
+    ids = torch.tensor([2, 3, 4, 5, 0])
+    words = ("<eos>", "<unk>", "Paris", ",", "Lyon", "is", "'s")
+    cased = Corpus("text", ids, ids, ids, words, "a test")
+    assert cased.decode(cased.encode("Paris, Lyon")) == "Paris , Lyon"
+    assert cased.decode(cased.encode("Paris’s IS, lyon")) == "Paris 's is , <unk>"
+    made = LanguageModel(7, 5, 6, num_layers=2, seed=1)
+    assert generate(made, cased, "Paris, Lyon", 1, seed=0).startswith("Paris , Lyon")
+    with pytest.raises(ValueError, match="'paris,', .*did you mean 'Paris'"):
+        generate(made, cased, "paris, Lyon", 1, seed=0)
+
+
 @pytest.mark.parametrize("temperature", [-1.0, float("inf"), float("nan")])
 def test_temperatures_that_are_not_allowed(model, corpus, temperature):
-    with pytest.raises(ValueError, match="temperature is .*where 0 takes"):
+    with pytest.raises(ValueError, match="temperature is .*; allowed: a finite number"):
         generate(model, corpus, "the", 1, temperature=temperature, seed=0)
 
 

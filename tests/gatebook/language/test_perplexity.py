@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from gatebook import reference
 from gatebook.language import perplexity as module
+from gatebook.language import reading
 from gatebook.language.model import LanguageModel
 from gatebook.language.perplexity import part_perplexity, perplexity
 
@@ -49,7 +50,7 @@ def test_it_is_the_product_of_all_words_probabilities(model, text):
 @pytest.mark.parametrize("window", [3, 210, 5000])
 def test_the_window_does_not_matter(model, text, window, monkeypatch):
     whole = perplexity(model, text, eos=0).loss
-    monkeypatch.setattr(module, "WINDOW", window)
+    monkeypatch.setattr(reading, "WINDOW", window)
     assert perplexity(model, text, eos=0).loss == pytest.approx(whole, rel=1e-6)
 
 

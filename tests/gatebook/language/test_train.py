@@ -1,5 +1,6 @@
 """Training of language models: the trigger, averaging, resume, bad input."""
 
+import dataclasses
 import math
 import os
 import signal
@@ -224,9 +225,19 @@ def test_a_text_shorter_than_a_window_is_refused():
         fit(model(), small(), Recipe(1, batch_size=4, bptt=400))
 
 
+@pytest.mark.parametrize("part, n, least", [("valid", 9, 10), ("test", 0, 1)])
+def test_a_text_that_is_too_short_for_its_figures_is_refused_at_once(part, n, least):
+    corpus = dataclasses.replace(small(), **{part: small().train[:n]})
+    message = f"{part} of the corpus 'text' has {n} tokens; allowed: {least} or more"
+    lines = []
+    with pytest.raises(ValueError, match=message):
+        fit(model(), corpus, RECIPE, report=lines.append)
+    assert not lines
+
+
 def test_another_vocabulary_is_refused():
     other = LanguageModel(21, 8, 12)
-    with pytest.raises(ValueError, match="vocabulary_size of the model is 21"):
+    with pytest.raises(ValueError, match="20 words; allowed: one with 21, as"):
         fit(other, small(), RECIPE)
 
 

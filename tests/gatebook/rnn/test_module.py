@@ -1,11 +1,12 @@
 """The modules against torch's own, and against loops written by hand."""
 
+import contextlib
 import itertools
 
 import hypothesis
 import pytest
 import torch
-from gatebook import GRU, LSTM, Gate
+from gatebook import GRU, LSTM, Gate, reference
 from gatebook.gates import (
     Chrono,
     Constant,
@@ -21,10 +22,12 @@ from gatebook.gates import (
     Uniform,
 )
 from gatebook.random import Streams, dropped
+from gatebook.recurrence.cells import split
 from gatebook.rnn import together
 from gatebook.rnn.stack import kept
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import gradcheck
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 PAIRS = [(LSTM, nn.LSTM), (GRU, nn.GRU)]
@@ -177,6 +180,124 @@ def test_a_single_bias_is_the_only_one_that_moves(start):
 def test_options_of_a_bias_are_checked(option, message):
     with pytest.raises((ValueError, TypeError), match=message):
         LSTM(3, 5, gate="LSTM0", **option)
+
+
+SHARED = ["C", "U", "UR", "UM", "OR", "LSTM"]
+
+
+@pytest.mark.parametrize("gate", SHARED)
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+def test_a_shared_gate_bias_starts_like_the_law_inside(kind, gate):
+    torch.manual_seed(0)
+    inside = kind(3, 16, gate=gate, **F64)
+    torch.manual_seed(0)
+    shared = kind(3, 16, gate=gate, gate_bias="shared", **F64)
+    x = torch.randn(5, 2, 3, **F64)
+    torch.testing.assert_close(shared(x)[0], inside(x)[0])
+    assert not shared.bias_ih_l0.any()
+
+
+@pytest.mark.parametrize("gate", SHARED)
+def test_the_loop_and_the_fused_scan_agree_on_a_shared_bias(gate):
+    rnn = LSTM(3, 16, 2, gate=gate, gate_bias="shared", bidirectional=True, **F64)
+    x = torch.randn(6, 4, 3, **F64)
+    found = []
+    for context in (contextlib.nullcontext(), reference()):
+        rnn.zero_grad()
+        with context:
+            rnn(x)[0].square().sum().backward()
+        found.append([p.grad.clone() for p in rnn.parameters()])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_under_adam_a_shared_bias_moves_the_forget_gate_up_to_three_times_as_far():
+    # What r0mainK's code does from equal weights (P2 Listing 2).
+    rnn = LSTM(3, 16, gate="UR", gate_bias="shared", **F64)
+    sizes = rnn.core.blocks()
+    total = lambda: split(  # noqa: E731
+        (rnn._weights("_l0").bias_ih + rnn.bias_hh_l0).detach(), sizes
+    )
+    before = total()
+    rnn(torch.randn(5, 2, 3, **F64))[0].sin().sum().backward()
+    grad = split(rnn.bias_ih_l0.grad, sizes)
+    apart = grad["forget"] - grad["refine"]
+    torch.testing.assert_close(rnn.gate_bias_l0.grad, apart)
+    torch.optim.Adam(rnn.parameters(), lr=1e-3).step()
+    moved = {name: (bias - before[name]) / -1e-3 for name, bias in total().items()}
+    expected = {
+        "forget": 2 * grad["forget"].sign() + apart.sign(),
+        "refine": 2 * grad["refine"].sign() - apart.sign(),
+        "update": 2 * grad["update"].sign(),
+    }
+    for name, value in expected.items():
+        torch.testing.assert_close(moved[name], value, rtol=0, atol=1e-3)
+
+
+def test_a_fixed_gate_bias_does_not_move_and_a_shared_one_is_one_parameter():
+    shapes = {
+        how: [
+            p.requires_grad
+            for n, p in LSTM(3, 16, gate="UR", gate_bias=how).named_parameters()
+            if n == "gate_bias_l0"
+        ]
+        for how in ("inside", "shared", "fixed")
+    }
+    assert shapes == {"inside": [], "shared": [True], "fixed": [False]}
+
+
+@pytest.mark.parametrize("gate", ["UR", "U", "R", "OM", "G2"])
+def test_a_reset_before_the_product_is_s4s(gate):
+    rnn = GRU(3, 16, gate=gate, reset="before", **F64).eval()
+    x, h = torch.randn(5, 2, 3, **F64), torch.zeros(2, 16, **F64)
+    sizes = rnn.core.blocks()
+    w, u = split(rnn.weight_ih_l0.T, sizes), split(rnn.weight_hh_l0.T, sizes)
+    b = split(rnn.bias_ih_l0 + rnn.bias_hh_l0, sizes)
+    for step in x:
+        pre = {k: step @ w[k] + h @ u[k] + b[k] for k in sizes}
+        s = pre.pop("reset").sigmoid()
+        new = (step @ w["update"] + (s * h) @ u["update"] + b["update"]).tanh()
+        pre.pop("update")
+        g = rnn.gate.effective(pre, tied=True)
+        h = g["effective_forget"] * h + g["effective_input"] * new
+    torch.testing.assert_close(rnn(x)[1][0], h)
+    assert gradcheck(lambda v: rnn(v)[0], x.requires_grad_())
+
+
+def test_a_gru_without_a_reset_gate():
+    rnn = GRU(3, 16, gate="UR", reset="none", **F64)
+    assert list(rnn.core.blocks()) == ["forget", "update", "refine"]
+    whole = GRU(3, 16, gate="UR", **F64)
+    opened = {}
+    for name, rows in whole.state_dict().items():
+        parts = split(rows.mT if rows.dim() == 2 else rows, whole.core.blocks())
+        if name == "bias_ih_l0":
+            parts["reset"] = parts["reset"] + 1e4  # s = 1
+            whole.bias_ih_l0.data = torch.cat(list(parts.values()))
+        del parts["reset"]
+        rows = torch.cat(list(parts.values()), -1)
+        opened[name] = rows.mT if name.startswith("weight") else rows
+    rnn.load_state_dict(opened)
+    x = torch.randn(5, 2, 3, **F64)
+    torch.testing.assert_close(rnn(x)[0], whole(x)[0])
+    with reference():
+        torch.testing.assert_close(rnn(x)[0], whole(x)[0])
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: LSTM(3, 5, gate_bias="own"), "unknown gate_bias 'own'"),
+        (lambda: LSTM(3, 5, reset="before"), "an LSTM has no reset gate"),
+        (lambda: GRU(3, 5, reset="befor"), "unknown reset 'befor'"),
+        (lambda: GRU(3, 5, reset="none").to_torch(), "reset is 'none'; allowed"),
+        (lambda: GRU(3, 5, reset="before").to_torch(), "reset is 'before'; allowed"),
+        (lambda: LSTM(3, 5, gate_bias="fixed").to_torch(), "gate_bias is 'fixed'"),
+    ],
+)
+def test_options_of_the_papers_own_forms_are_checked(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)

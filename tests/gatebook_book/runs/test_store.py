@@ -5,9 +5,11 @@ import multiprocessing
 import time
 
 import pytest
+from gatebook_book.context import Context, using
 from gatebook_book.paths import root
 from gatebook_book.runs import store as results
-from gatebook_book.runs.store import Store, first_below, load, median_of, read
+from gatebook_book.runs.provenance import commit
+from gatebook_book.runs.store import Store, load, read
 
 
 @pytest.fixture
@@ -124,59 +126,33 @@ def test_runs_come_by_name_and_seed(store):
     ]
 
 
-def test_the_runner_says_where_results_go(monkeypatch, tmp_path):
-    monkeypatch.setenv("GATEBOOK_RESULTS", str(tmp_path))
-    monkeypatch.setenv("GATEBOOK_PROFILE", "smoke")
-    assert Store("a/b").path == tmp_path / "a/b/smoke"
-    monkeypatch.delenv("GATEBOOK_RESULTS")
-    monkeypatch.delenv("GATEBOOK_PROFILE")
-    assert Store("a/b").path.parts[-4:] == ("results", "a", "b", "live")
+def test_the_context_says_where_results_go(tmp_path):
+    with using(Context(results=str(tmp_path), profile="smoke")):
+        assert Store("a/b").path == tmp_path / "a/b/smoke"
+    with using(Context()):
+        assert Store("a/b").path == root() / "_build/results/a/b/live"
 
 
-def test_the_median_counts_diverged_runs():
-    runs = [done(0.1), done(0.3), done(0.9), done(None, "diverged")]
-    runs = [run | {"seed": seed} for seed, run in enumerate(runs)]
-    assert median_of(runs, "loss") == {
-        "median": pytest.approx(0.3),
-        "low": pytest.approx(0.1),
-        "high": pytest.approx(0.9),
-        "seeds": 4,
-        "diverged": 1,
-    }
-    assert median_of([], "loss")["median"] is None
-    assert median_of(runs[3:], "loss")["median"] is None
-    assert median_of(runs + runs, "loss")["seeds"] == 4
-    with pytest.raises(ValueError, match="mean 'loss'"):
-        median_of(runs, "los")
-
-
-@pytest.mark.parametrize("metrics", [{"loss": None}, {"accuracy": 1.0}])
-def test_a_finished_run_without_a_number_is_named(store, metrics):
-    store.run("UR", 0, {}, lambda checkpoint: done())
-    store.run("UR", 1, {}, lambda checkpoint: done() | {"metrics": metrics})
-    message = "'loss' of the finished run memory/copy laptop UR seed 1 is None; allowed"
-    with pytest.raises(ValueError, match=message):
-        median_of(store.load(), "loss")
+def test_a_run_says_which_schema_it_has_and_an_old_one_has_the_first(store):
+    run = store.run("UR", 0, {}, lambda checkpoint: done())
+    file = store.file("UR", 0, {})
+    text = file.read_text()
+    assert run["schema"] == 1 and text.startswith('{"schema": 1, ')
+    file.write_text(text.replace('"schema": 1, ', ""))
+    assert read(file) == run
+    file.write_text(text.replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(ValueError, match="UR-seed0.* has schema 2; allowed: 1"):
+        read(file)
 
 
 def write(folder, seed):
     Store("p", "laptop", folder).run("UR", seed % 3, {}, lambda checkpoint: done())
 
 
-def test_the_first_step_below_a_level_skips_what_is_not_finite():
-    curves = {"step": [0, 10, 20, 30], "loss": [2.0, None, 0.5, 0.1]}
-    assert first_below(curves, "loss", 0.5) == 20
-    assert first_below(curves, "loss", 2.0) == 0
-    assert first_below(curves, "loss", 0.05) == float("inf")
-    with pytest.raises(ValueError, match="unknown score 'los'"):
-        first_below(curves, "los", 0.5)
-
-
-def test_where_the_runner_says_so_another_code_makes_another_run(monkeypatch, tmp_path):
-    monkeypatch.setenv("GATEBOOK_RESULTS", str(tmp_path))
+def test_in_a_context_with_a_code_another_code_makes_another_run(tmp_path):
     for code in ("0a1b2c3d", "4e5f6071"):
-        monkeypatch.setenv("GATEBOOK_CODE", code)
-        Store("p").run("UR", 0, {}, lambda checkpoint: done())
+        with using(Context(results=str(tmp_path), code=code)):
+            Store("p").run("UR", 0, {}, lambda checkpoint: done())
     store = Store("p", folder=tmp_path)
     assert len(store.load()) == 2
     (store.path / "code").write_text("4e5f6071")
@@ -243,7 +219,7 @@ def test_every_stored_run_in_the_repository_can_be_read():
     for run in runs:
         assert run["status"] in ("finished", "diverged")
         assert run["commit"] != "unknown"
-    assert results.commit()
+    assert commit()
 
 
 def test_a_run_of_the_repository_is_found_by_its_parameters():

@@ -8,6 +8,7 @@ import pytest
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import find
 from gatebook_book.site import book as builder
+from gatebook_book.site import code as sums
 from gatebook_book.site import imports
 from gatebook_book.site.book import page_key, stale_pages
 from gatebook_book.site.imports import modules_behind
@@ -49,17 +50,23 @@ def test_an_edited_page_is_stale_and_no_other(book):
 
 
 def test_an_edited_module_makes_its_pages_stale(library):
-    assert changed_by(lambda: append(library / GRID, "\n# x\n")) == {"first"}
+    assert changed_by(lambda: append(library / GRID, "\nX = 1\n")) == {"first"}
 
 
 def test_a_module_behind_a_module_counts(library):
     # gates imports errors; both pages rest on it.
-    edit = lambda: append(library / "gatebook/errors.py", "\n# x\n")  # noqa: E731
+    edit = lambda: append(library / "gatebook/errors.py", "\nX = 1\n")  # noqa: E731
     assert changed_by(edit) == {"first", "second"}
 
 
+def test_an_edited_docstring_renders_the_reference_anew(library):
+    before = builder._render_key({})
+    append(library / "gatebook/errors.py", "\n# More.\n")
+    assert builder._render_key({}) != before
+
+
 def test_an_unrelated_module_changes_nothing(library):
-    assert changed_by(lambda: append(library / PLOTS, "\n# x\n")) == set()
+    assert changed_by(lambda: append(library / PLOTS, "\nX = 1\n")) == set()
 
 
 @pytest.mark.parametrize("name", ["cpu/kernel.c", "gpu/kernel.triton"])
@@ -67,7 +74,71 @@ def test_the_text_of_a_kernel_counts(book, library, name):
     page = book / "book/second.md"
     page.write_text(page.read_text().replace("import errors", "import LSTM"))
     edited = library / "gatebook/fused" / name
-    assert changed_by(lambda: append(edited, "\n/* x */\n")) == {"second"}
+    assert changed_by(lambda: append(edited, "\nint x;\n")) == {"second"}
+
+
+PYTHON = """
+\"\"\"A module.\"\"\"
+
+STEPS = 3
+\"\"\"Of a training.\"\"\"
+
+
+def f(x: int) -> int:
+    \"\"\"A function.\"\"\"
+    return x + STEPS  # why
+"""
+
+
+@pytest.mark.parametrize("word", ["A module", "Of a training", "A function", "why"])
+def test_a_comment_or_a_docstring_makes_nothing_stale(library, word):
+    file = library / "gatebook/errors.py"
+    file.write_text(PYTHON)
+    assert changed_by(lambda: file.write_text(PYTHON.replace(word, "More"))) == set()
+    edit = lambda: file.write_text(PYTHON.replace("= 3", "= 4"))  # noqa: E731
+    assert changed_by(edit) == {"first", "second"}
+
+
+@pytest.mark.parametrize(
+    "ending, one, same, other",
+    [
+        (".c", "/* FILL x */ a; /* b */", "/* FILL x */ a;  ", "/* FILL y */ a; "),
+        (".yaml", "a: 1  # b", "a: 1", "a: 2"),
+        (".css", "a", "a", "b"),
+    ],
+)
+def test_what_lies_beside_a_module_is_read_for_what_it_means(
+    tmp_path, ending, one, same, other
+):
+    def meaning(text):
+        file = tmp_path / f"file{ending}"
+        file.write_text(text)
+        return imports.meaning(file).split()
+
+    assert meaning(one) == meaning(same) != meaning(other)
+
+
+def test_only_packages_that_decide_numbers_make_runs_stale(book, monkeypatch):
+    installed = {name: "1.0" for name in ("torch", "numpy", "matplotlib", "pillow")}
+    monkeypatch.setattr(sums, "version", lambda name: installed.get(name, "2"))
+    before = sums.code_behind(find("first"))
+    installed["matplotlib"] = "1.1"
+    append(book / "requirements.lock", "matplotlib==1.1\n")
+    assert sums.code_behind(find("first")) == before
+    installed["torch"] = "1.1"
+    assert sums.code_behind(find("first")) != before
+
+
+def test_a_cells_comments_make_no_run_stale_and_its_magic_lines_do(book):
+    page = book / "book/first.md"
+    text = page.read_text()
+
+    def sum_with(old, new):
+        page.write_text(text.replace(old, new))
+        return sums.code_behind(find("first"))
+
+    same = sum_with("# how long", "# how many")
+    assert sum_with("", "") == same != sum_with("print(", "%time print(")
 
 
 @pytest.mark.parametrize("name", ["kit.mjs", "kit.css", "refine_band.mjs"])

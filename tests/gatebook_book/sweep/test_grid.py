@@ -57,8 +57,8 @@ def test_a_points_key_depends_on_its_values_alone(book):
 
 def test_a_kept_profiles_own_points_are_kept(book):
     def place(grid):
-        where = points("first", "laptop", [grid], {})[0].place()
-        return where.results.relative_to(book).as_posix(), where.profile
+        where = points("first", "laptop", [grid], {})[0].context
+        return where.results, where.profile
 
     assert place("gate=UR") == ("data/results", "laptop")
     assert place("gate=C") == ("_build/sweeps", "laptop")
@@ -68,10 +68,10 @@ def test_a_kept_profiles_own_points_are_kept(book):
 def test_a_point_takes_over_no_run_of_other_code(book):
     (kept,) = points("first", "laptop", ["gate=UR"], {})
     (own,) = points("first", "laptop", ["gate=C"], {})
-    before = own.place().code
+    before = own.context.code
     page = book / "book/first.md"
     page.write_text(page.read_text().replace("steps * 2", "steps * 3"))
-    assert kept.place().code == "" and own.place().code != before
+    assert kept.context.code == "" and own.context.code != before
 
 
 MISTAKES = [

@@ -239,8 +239,14 @@ def test_a_failing_point_is_reported_and_finished_ones_are_not_run_again(trainin
     assert trace(training) == before
     page = training / "book/first.md"
     page.write_text(page.read_text().replace("import functools", "import  functools"))
-    code, out = ended(start("--grid", "gate=LSTM", "-p", "rate=0.001"))
-    assert code == 0 and "1 of them were finished with other code than now" in out
+    again = ["--grid", "gate=LSTM", "-p", "rate=0.001"]
+    code, out = ended(start(*again))
+    assert code == 0 and "1 points, 1 finished before" in out
+    runs = set((training / "_build/sweeps/first/laptop").glob("*.json"))
+    page.write_text(page.read_text().replace("no such gate", "not a gate"))
+    code, out = ended(start(*again))
+    assert code == 0 and "1 points, 0 finished before" in out
+    assert runs < set((training / "_build/sweeps/first/laptop").glob("*.json"))
 
 
 @pytest.mark.slow

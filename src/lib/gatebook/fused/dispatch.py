@@ -76,6 +76,8 @@ def applies(given: Pass) -> bool:
         return False
     if x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         return False
+    if not given.core.one_product:  # the loop alone has a second one in a step
+        return False
     return _compiles(given)
 
 

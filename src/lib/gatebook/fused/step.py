@@ -44,6 +44,8 @@ class Step:
     @cached_property
     def code(self) -> Callable[..., int] | None:
         """``step`` of kernel.c; ``None`` where it cannot be made."""
+        if not self.core.one_product:
+            return None
         options = Options(training=False, zoneout=self.zoneout)
         try:
             made = kernel(self.core, options, self.dtype).code.step

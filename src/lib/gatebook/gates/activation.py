@@ -69,14 +69,27 @@ class Chrono(Constant):
 class Uniform(Constant):
     """Uniform gate initialisation, P2 eq. 9: b_f = logit(u), u ~ U[1/d, 1 - 1/d].
 
-    The bounds 1/d with d units are those of P2 D.5, where b_i = -b_f as in eq. 18.
+    The bounds 1/d are those of P2 D.5, where b_i = -b_f as in eq. 18.
+
+    Arguments:
+        d: at least 2; ``None`` takes the number of values drawn. P2 says the hidden
+            size, which for master gates is C times as large as that number.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)
+    d: int | None = None
+
+    def __post_init__(self):
+        if self.d is not None:
+            check_count("d", self.d, least=2)
+
+    def __repr__(self) -> str:
+        # Stored runs and checkpoints know a gate by this; d came later.
+        return "Uniform()" if self.d is None else f"Uniform(d={self.d})"
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
         """Logit of a uniform draw, shape (units,)."""
-        low = 1 / max(units, 2)
+        low = 1 / (self.d or max(units, 2))
         return torch.empty(units).uniform_(low, 1 - low, generator=generator).logit()
 
     mirrors_input = True

@@ -20,6 +20,7 @@ from gatebook.files import FileError, read_checked, write_atomic, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
+from gatebook.language.reading import check_vocabulary
 from gatebook.rnn.names import name_gates
 
 FORMAT = "gatebook.language 1"
@@ -46,11 +47,7 @@ def release(
         ValueError: for a corpus of another vocabulary.
         OSError: if it cannot be written.
     """
-    if model.vocabulary_size != corpus.vocabulary_size:
-        raise ValueError(
-            f"corpus is {corpus.name!r} with {corpus.vocabulary_size} words; allowed: "
-            f"one with {model.vocabulary_size}, as the model has"
-        )
+    check_vocabulary(model, corpus)
     folder = Path(folder)
     header = {
         "format": FORMAT,

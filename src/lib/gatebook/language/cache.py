@@ -19,9 +19,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_between, check_count, check_fraction
-from gatebook.language.model import LanguageModel, detached
-from gatebook.language.perplexity import WINDOW, Perplexity
+from gatebook.errors import (
+    check_between,
+    check_count,
+    check_fraction,
+    check_not_negative,
+)
+from gatebook.language.model import LanguageModel
+from gatebook.language.perplexity import Perplexity
+from gatebook.language.reading import shifted, windows
 from gatebook.modes import evaluating
 
 BLOCK = 256
@@ -68,7 +74,7 @@ def cache_log_probability(
         ValueError: for a window below 1, or a θ that is negative or not finite.
     """
     check_count("window", window)
-    _check_theta(theta)
+    check_not_negative("theta", theta)
     check_between("first", first, 0, len(text.target) - 1)
     ends = range(first + BLOCK, len(text.target) + BLOCK, BLOCK)
     found = [
@@ -148,20 +154,10 @@ def _look_up(
 def _windows(
     model: LanguageModel, ids: Int[Tensor, " N"], eos: int
 ) -> Iterator[Reading]:
-    device = model.embedding.weight.device
-    before = torch.cat([ids.new_tensor([eos]), ids[:-1]]).to(device)
-    state = model.start(1)
-    pairs = zip(before.split(WINDOW), ids.to(device).split(WINDOW), strict=True)
-    for x, y in pairs:
-        raw, _, state = model(x[:, None], state)
-        state = detached(state)
-        yield Reading(raw[:, 0], y, -model.nll(raw[:, 0], y))
+    before = shifted(ids, eos)
+    for raw, y in windows(model, before[:, None], ids[:, None]):
+        yield Reading(raw[:, 0], y[:, 0], -model.nll(raw[:, 0], y[:, 0]))
 
 
 def _join(past: Reading, new: Reading) -> Reading:
     return Reading(*(torch.cat(pair) for pair in zip(past, new, strict=True)))
-
-
-def _check_theta(theta: float) -> None:
-    if not (math.isfinite(theta) and theta >= 0):
-        raise ValueError(f"theta is {theta!r}; allowed: a finite number >= 0")

@@ -12,7 +12,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from gatebook.errors import DataError, check_between, check_count
-from gatebook.language.lines import Lines, Parts, text_lines, tokens
+from gatebook.language.lines import Lines, Parts, text_lines, words_and_marks
 
 EOS, UNK = "<eos>", "<unk>"
 
@@ -91,24 +91,27 @@ class Corpus:
         """Ids of a text; the end of a line is ``<eos>``.
 
         A piece between two spaces that is in the vocabulary is taken as it stands.
-        Any other is cut by `tokens`, and what is unknown then becomes ``<unk>``.
+        Any other is cut into words and marks. Of these, one that is not in the
+        vocabulary is taken in lower case, and one that is not there either becomes
+        ``<unk>``.
 
         Raises:
             ValueError: for an unknown word if the vocabulary has no ``<unk>``.
         """
         ids: list[int] = []
         for piece in text.replace("\n", f" {EOS} ").split():
-            words = [piece] if piece in self._index else tokens(piece)
+            words = [piece] if piece in self._index else words_and_marks(piece)
             ids.extend(map(self._id, words))
         return torch.tensor(ids, dtype=torch.int64)
 
     def _id(self, word: str) -> int:
-        if word not in self._index and UNK not in self._index:
-            raise ValueError(
-                f"text has the word {word!r}; allowed: the {len(self.words)} words of "
-                f"{self.name}, whose vocabulary has no {UNK}"
-            )
-        return self._index.get(word, self._index.get(UNK, -1))
+        for form in (word, word.lower(), UNK):
+            if form in self._index:
+                return self._index[form]
+        raise ValueError(
+            f"text has the word {word!r}; allowed: the {len(self.words)} words of "
+            f"{self.name}, whose vocabulary has no {UNK}"
+        )
 
     def decode(self, ids: Int64[Tensor, " N"]) -> str:
         """Words joined by spaces, ``<eos>`` as the end of a line."""
@@ -141,7 +144,8 @@ def from_files(
 ) -> Corpus:
     """Your own text: words between white space, a sentence or paragraph a line.
 
-    Empty lines are left out. `tokens` parts words from marks, if need be.
+    Empty lines are left out. `gatebook.language.lines.tokens` parts words from marks,
+    if need be.
 
     Arguments:
         train: a file in UTF-8.

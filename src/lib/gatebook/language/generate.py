@@ -1,15 +1,15 @@
 """Text from a language model, word by word."""
 
 import difflib
-import math
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer, check_not_negative
 from gatebook.language.corpus import UNK, Corpus
 from gatebook.language.model import LanguageModel
+from gatebook.language.reading import check_vocabulary
 from gatebook.modes import evaluating
 from gatebook.random import generator
 
@@ -28,7 +28,7 @@ def generate(
     Arguments:
         model: is put into evaluation mode meanwhile.
         corpus: whose vocabulary the model has.
-        prompt: begins a line; may be empty.
+        prompt: begins a line; may be empty. Read as `Corpus.encode` does.
         words: how many to add, ends of lines among them.
         temperature: a word's probability is taken to the power 1/temperature; 0 takes
             the likeliest word each time.
@@ -37,11 +37,13 @@ def generate(
 
     Raises:
         ValueError: for a prompt with an unknown word (write ``<unk>`` if you mean
-            it), another vocabulary, or a temperature below 0.
+            it), another vocabulary, or a temperature that is negative, not finite or
+            not a number.
     """
     check_count("words", words)
-    _check_temperature(temperature)
-    _check_vocabulary(model, corpus)
+    check_not_negative("temperature", temperature)
+    check_integer("seed", seed)
+    check_vocabulary(model, corpus)
     ids = _encode(corpus, prompt)
     g = generator(seed, "generate")
     device = model.embedding.weight.device
@@ -54,6 +56,13 @@ def generate(
             ids = torch.cat([ids, new])
             out = model(new[:, None].to(device), out.state)
     return corpus.decode(ids)
+
+
+def _near(word: str, known: tuple[str, ...]) -> list[str]:
+    """Words that are written much like one, in upper or lower case."""
+    folded = {other.casefold(): other for other in known}
+    close = difflib.get_close_matches(word.casefold(), folded, n=3)
+    return [folded[name] for name in close]
 
 
 def _draw(
@@ -69,7 +78,7 @@ def _draw(
 def _encode(corpus: Corpus, prompt: str) -> Int[Tensor, " N"]:
     for word in prompt.split():
         if word != UNK and UNK in corpus.decode(corpus.encode(word)).split():
-            near = difflib.get_close_matches(word.lower(), corpus.words, n=3)
+            near = _near(word, corpus.words)
             hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
             raise ValueError(
                 f"prompt has the word {word!r}, which {corpus.name} does not know; "
@@ -77,19 +86,3 @@ def _encode(corpus: Corpus, prompt: str) -> Int[Tensor, " N"]:
                 "that it does not know"
             )
     return corpus.encode(prompt)
-
-
-def _check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
-    if model.vocabulary_size != corpus.vocabulary_size:
-        raise ValueError(
-            f"corpus is {corpus.name!r} with {corpus.vocabulary_size} words; allowed: "
-            f"one with {model.vocabulary_size}, as the model has"
-        )
-
-
-def _check_temperature(temperature: float) -> None:
-    if not (math.isfinite(temperature) and temperature >= 0):
-        raise ValueError(
-            f"temperature is {temperature!r}; allowed: a finite number >= 0, where 0 "
-            "takes the likeliest word each time"
-        )

@@ -9,16 +9,21 @@ from gatebook.errors import DataError
 Lines = Iterable[list[str]]
 Parts = Mapping[str, Lines]
 # A possessive is a word of its own, as in the Penn Treebank; so is each mark.
-WORD = re.compile(r"'s\b|[^\W\d_]+(?:-[^\W\d_]+)*|\d+|\S")
+WORD = re.compile(r"'s\b|[^\W\d_]+(?:-[^\W\d_]+)*|\d+|\S", re.IGNORECASE)
+
+
+def words_and_marks(text: str) -> list[str]:
+    """Words and marks of running text, one by one.
+
+    Example: ``words_and_marks("Am I my brother’s keeper?")`` gives
+    ``["Am", "I", "my", "brother", "'s", "keeper", "?"]``.
+    """
+    return WORD.findall(text.replace("’", "'"))
 
 
 def tokens(text: str) -> list[str]:
-    """Lower-case words and marks of running text, as the King James Version has them.
-
-    Example: ``tokens("Am I my brother’s keeper?")`` gives
-    ``["am", "i", "my", "brother", "'s", "keeper", "?"]``.
-    """
-    return WORD.findall(text.lower().replace("’", "'"))
+    """The same in lower case, as the King James Version is read here."""
+    return words_and_marks(text.lower())
 
 
 def text_lines(parameter: str, path: str | Path) -> list[str]:

@@ -3,18 +3,15 @@
 import math
 from dataclasses import dataclass
 
-import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from gatebook.errors import check_choice, check_count
 from gatebook.language.corpus import Corpus
-from gatebook.language.model import LanguageModel, detached
+from gatebook.language.model import LanguageModel
+from gatebook.language.reading import shifted, side_by_side, windows
 from gatebook.language.windows import begins_of
 from gatebook.modes import evaluating
-
-WINDOW = 256
-"""Steps that are run at once; the figure does not depend on it."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +59,15 @@ def perplexity(
     """
     check_count("batch_size", batch_size)
     check_count("tokens of the text", len(ids), batch_size)
-    parts = ids.tensor_split(batch_size)
-    before = torch.cat([ids.new_tensor([eos]), ids[:-1]]).tensor_split(batch_size)
-    begins = begins_of(len(ids), articles).tensor_split(batch_size)
+    before, target, begins = (
+        side_by_side(whole.tensor_split(batch_size))
+        for whole in (shifted(ids, eos), ids, begins_of(len(ids), articles))
+    )
+    total = 0.0
     with evaluating(model):
-        total = _total(model, _side(before), _side(parts), _side(begins) > 0)
+        for raw, y in windows(model, before, target, begins > 0):
+            there = y >= 0  # else the part has ended
+            total += model.nll(raw[there], y[there]).double().sum().item()
     return Perplexity(total / len(ids), len(ids))
 
 
@@ -89,27 +90,3 @@ def part_perplexity(
         articles=(corpus.articles or {}).get(part),
         batch_size=batch_size,
     )
-
-
-def _total(
-    model: LanguageModel,
-    read: Int[Tensor, "T B"],
-    target: Int[Tensor, "T B"],
-    begins: Bool[Tensor, "T B"],
-) -> float:
-    """The summed loss; where ``target`` is -1, a part has ended."""
-    device = model.embedding.weight.device
-    state, total = model.start(read.shape[1]), 0.0
-    cut = [t.to(device).split(WINDOW) for t in (read, target, begins)]
-    for x, y, b in zip(*cut, strict=True):
-        raw, _, state = model(x.clamp(min=0), state, b)
-        state = detached(state)
-        there = y >= 0
-        total += model.nll(raw[there], y[there]).double().sum().item()
-    return total
-
-
-def _side(parts: tuple[Tensor, ...]) -> Int[Tensor, "T B"]:
-    """Parts as columns; shorter ones are filled up with -1."""
-    whole = [part.to(torch.int64) for part in parts]
-    return torch.nn.utils.rnn.pad_sequence(whole, padding_value=-1)

@@ -3,16 +3,14 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_choice
 from gatebook.language.corpus import Corpus
-from gatebook.language.model import LanguageModel, detached
+from gatebook.language.model import LanguageModel
+from gatebook.language.reading import shifted, side_by_side, windows
 from gatebook.modes import evaluating
-
-WINDOW = 256
-"""Steps that are run at once; the figures do not depend on it."""
 
 
 def article_losses(
@@ -40,29 +38,23 @@ def article_losses(
     if corpus.articles is None:
         raise ValueError(f"corpus is {corpus.name!r}; allowed: one with articles")
     ids = getattr(corpus, part)
-    before = torch.cat([ids.new_tensor([corpus.eos]), ids[:-1]])
     cuts = [cut for cut in corpus.articles[part].tolist() if cut]
+    before, target = (
+        side_by_side(whole.tensor_split(cuts))
+        for whole in (shifted(ids, corpus.eos), ids)
+    )
     with evaluating(model):
-        return _losses(model, _side(before, cuts), _side(ids, cuts))
-
-
-def _losses(model: LanguageModel, read: Tensor, target: Tensor) -> Tensor:
-    device = model.embedding.weight.device
-    state, found = model.start(read.shape[1]), []
-    for x, y in zip(read.split(WINDOW), target.split(WINDOW), strict=True):
-        x, y = x.to(device), y.to(device)
-        raw, _, state = model(x.clamp(min=0), state)
-        state, there = detached(state), y >= 0
-        loss = raw.new_full(y.shape, math.nan)
-        loss[there] = model.nll(raw[there], y[there])
-        found.append(loss.cpu())
+        found = [_losses(model, *window) for window in windows(model, before, target)]
     return torch.cat(found)
 
 
-def _side(ids: Tensor, cuts: list[int]) -> Tensor:
-    """Articles as columns; shorter ones are filled up with -1."""
-    parts = ids.tensor_split(cuts)
-    return torch.nn.utils.rnn.pad_sequence(list(parts), padding_value=-1)
+def _losses(
+    model: LanguageModel, raw: Float[Tensor, "T B W"], y: Int[Tensor, "T B"]
+) -> Float[Tensor, "T B"]:
+    there = y >= 0
+    loss = raw.new_full(y.shape, math.nan)
+    loss[there] = model.nll(raw[there], y[there])
+    return loss.cpu()
 
 
 def by_position(

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from gatebook.errors import check_choice, check_count, check_positive
+from gatebook.errors import (
+    check_choice,
+    check_count,
+    check_flag,
+    check_not_negative,
+    check_positive,
+)
 
 OPTIMIZERS = ("NT-ASGD", "Adam")
 
@@ -52,6 +58,6 @@ class Recipe:
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_positive("learning_rate", self.learning_rate)
         check_positive("clip", self.clip)
+        check_flag("varied", self.varied)
         for name in ("ar", "tar", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; allowed: 0 or more")
+            check_not_negative(name, getattr(self, name))

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Hidden, LanguageModel, State, detached
 from gatebook.language.perplexity import part_perplexity
+from gatebook.language.reading import check_vocabulary
 from gatebook.language.recipe import Recipe
 from gatebook.language.windows import columns, draw_length
 from gatebook.random import Streams, derive_seed
@@ -93,8 +94,9 @@ def fit(
         ``finetuned_test``.
 
     Raises:
-        ValueError: for a corpus of another vocabulary, or one that is shorter than a
-            window or than as many windows as there are validations in an epoch.
+        ValueError: before the first step, for a corpus of another vocabulary, one
+            that is shorter than a window or than as many windows as there are
+            validations in an epoch, or one with too short a validation or test text.
     """
     run = _Training(model, corpus, recipe, seed, checkpoint, report)
     run.begin()
@@ -157,7 +159,8 @@ class _Training:
         checkpoint: Path | None,
         report: Callable[[str], None] | None,
     ):
-        _check_vocabulary(model, corpus)
+        check_vocabulary(model, corpus)
+        _check_parts(corpus)
         self.model, self.corpus, self.recipe = model, corpus, recipe
         self.checkpoint, self.report = checkpoint, report
         self.device = model.embedding.weight.device
@@ -377,12 +380,15 @@ def _exp(x: float) -> float:
     return math.exp(x) if x < 700 else math.inf
 
 
-def _check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
-    if model.vocabulary_size != corpus.vocabulary_size:
-        raise ValueError(
-            f"vocabulary_size of the model is {model.vocabulary_size}; allowed: "
-            f"{corpus.vocabulary_size}, as in the corpus {corpus.name!r}"
-        )
+def _check_parts(corpus: Corpus) -> None:
+    """Texts that are read after some training are looked at before it."""
+    for name, least in (("valid", CHECK_PARTS), ("test", 1)):
+        tokens = len(getattr(corpus, name))
+        if tokens < least:
+            raise ValueError(
+                f"{name} of the corpus {corpus.name!r} has {tokens} tokens; allowed: "
+                f"{least} or more"
+            )
 
 
 def _check_long_enough(rows: int, recipe: Recipe) -> None:

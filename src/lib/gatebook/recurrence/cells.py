@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gatebook.errors import check_choice
 from gatebook.gates import Blocks, Gate
 
 Step = tuple[Tensor, Tensor, Blocks]
@@ -29,6 +31,17 @@ class LSTMCore:
     gate: Gate
     hidden_size: int
     tied = False
+    one_product = True
+
+    def recurrent(
+        self,
+        x: Float[Tensor, "B G"],
+        h: Float[Tensor, "B H"],
+        weight: Float[Tensor, "G H"],
+        bias: Float[Tensor, " G"] | None,
+    ) -> Float[Tensor, "B G"]:
+        """The hidden state's share of the pre-activations."""
+        return F.linear(h, weight, bias)
 
     def blocks(self) -> dict[str, int]:
         """Rows of the weights by block; `torch.nn.LSTM`'s order, then masters."""
@@ -70,11 +83,44 @@ class GRUCore:
     Arguments:
         gate: the point of the grid.
         hidden_size: H, the number of units.
+        reset: where the reset gate s acts on the candidate: ``"after"`` its product,
+            s ∘ (W h), as `torch.nn.GRU` has it; ``"before"``, W (s ∘ h), as in Cho et
+            al. (2014) and in the later code of P2's gates (S4 ``gate.py``, reset G);
+            ``"none"`` leaves it out (S4, reset N). Before the product it needs a
+            second one, and runs in the reference loop.
     """
 
     gate: Gate
     hidden_size: int
+    reset: str = "after"
     tied = True
+
+    def __post_init__(self) -> None:
+        check_choice("reset", self.reset, ("after", "before", "none"))
+
+    @property
+    def one_product(self) -> bool:
+        """Whether a step needs no recurrent product but that of the old state."""
+        return self.reset != "before"
+
+    def recurrent(
+        self,
+        x: Float[Tensor, "B G"],
+        h: Float[Tensor, "B H"],
+        weight: Float[Tensor, "G H"],
+        bias: Float[Tensor, " G"] | None,
+    ) -> Float[Tensor, "B G"]:
+        """The hidden state's share; the update block reads s ∘ h if s acts before."""
+        rec = F.linear(h, weight, bias)
+        if self.one_product:
+            return rec
+        parts, sizes = split(rec, self._blocks), list(self._blocks.values())
+        s = (split(x, self._blocks)["reset"] + parts["reset"]).sigmoid()
+        place = list(self._blocks).index("update")
+        rows = weight.split(sizes)[place]
+        own = None if bias is None else bias.split(sizes)[place]
+        parts["update"] = F.linear(s * h, rows, own)
+        return torch.cat(list(parts.values()), -1)
 
     def blocks(self) -> dict[str, int]:
         """Rows of the weights by block; `torch.nn.GRU`'s order, then the rest."""
@@ -85,7 +131,8 @@ class GRUCore:
         units = self.hidden_size
         own = self.gate.blocks(units, tied=True)
         own.pop("forget")
-        return {"reset": units, "forget": units, "update": units} | own
+        first = {} if self.reset == "none" else {"reset": units}
+        return first | {"forget": units, "update": units} | own
 
     def step(
         self,
@@ -98,18 +145,24 @@ class GRUCore:
     ) -> Step:
         """H' = f ∘ h + i ∘ tanh(x_u + s ∘ rec_u) with the reset gate s.
 
+        Where s has acted before the product, or there is none, it is left out here.
+
         ``c`` is the state that the linear path reads, ``h`` the one that the gates
         read: they are one tensor but for h-detach and c-detach. The new state is
         returned twice.
         """
         sizes = self.blocks()
         pre_x, pre_h = split(x, sizes), split(rec, sizes)
-        s = (pre_x.pop("reset") + pre_h.pop("reset")).sigmoid()
-        u = (pre_x.pop("update") + s * pre_h.pop("update")).tanh()
+        rec_u, told = pre_h.pop("update"), {}
+        if self.reset != "none":
+            s = (pre_x.pop("reset") + pre_h.pop("reset")).sigmoid()
+            rec_u = s * rec_u if self.one_product else rec_u
+            told = {"reset": s}
+        u = (pre_x.pop("update") + rec_u).tanh()
         pre = {name: pre_x[name] + pre_h[name] for name in pre_x}
         gates = self.gate.effective(pre, noise, training, tied=True)
         h = gates["effective_forget"] * c + gates["effective_input"] * u
-        return h, h, gates | {"reset": s}
+        return h, h, gates | told
 
 
 Core = LSTMCore | GRUCore
@@ -135,6 +188,28 @@ def starts_with_bias(core: Core) -> bool:
 def with_gate(core: Core, gate: Gate) -> Core:
     """The same core around another gate."""
     return replace(core, gate=gate)
+
+
+def main_block(core: Core) -> str:
+    """The block whose bias the gate's law decides: a master's, if there is one."""
+    return "master_forget" if "master_forget" in core.blocks() else "forget"
+
+
+def spread(core: Core, bias: Float[Tensor, " N"]) -> Float[Tensor, " G"]:
+    """A gate's bias b_f over all rows: added to f, and subtracted where it mirrors.
+
+    P2 Listing 2 adds one vector to f and subtracts it from r; its chrono and uniform
+    gates without a refine gate subtract it from i (D.5).
+    """
+    gate, main = core.gate, main_block(core)
+    mirrored = gate.auxiliary.mirrored() if gate.activation.mirrors_input else ()
+    signs = dict.fromkeys(mirrored, -1) | {main: 1}
+    return torch.cat(
+        [
+            signs[name] * bias if name in signs else bias.new_zeros(size)
+            for name, size in core.blocks().items()
+        ]
+    )
 
 
 def initial_bias(core: Core) -> Float[Tensor, " G"]:

@@ -159,7 +159,7 @@ def scan(
     ):
         read_h = rule.h(h, detached)
         read_c = rule.c(c, detached)
-        rec = F.linear(read_h, weight_hh, bias_hh)
+        rec = core.recurrent(x, read_h, weight_hh, bias_hh)
         new_h, new_c, gates = core.step(x, rec, read_h, read_c, noise, training)
         new_c = zone_out(c, new_c, keep_c, zoneout[0], training)
         new_h = zone_out(h, new_h, keep_h, zoneout[1], training)

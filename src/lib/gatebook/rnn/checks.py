@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from gatebook.errors import check_choice, check_probability
 from gatebook.gates import Gate, Master
-from gatebook.recurrence.cells import Core, starts_with_bias
+from gatebook.recurrence.cells import Core, GRUCore, starts_with_bias
 
 
 def check_dropout(dropout: Any, num_layers: int) -> None:
@@ -72,13 +72,28 @@ def check_downsize(gate: Gate, hidden_size: int, name: str | Gate) -> None:
     )
 
 
-def check_biases(bias: bool, start: Any, single: bool) -> None:
+def check_biases(bias: bool, start: Any, single: bool, gate_bias: Any) -> None:
     """Raise for a start that is unknown, or options of a bias that is not there."""
     check_choice("bias_start", start, ("gate", "uniform"))
-    if not bias and (single or start != "gate"):
+    check_choice("gate_bias", gate_bias, ("inside", "shared", "fixed"))
+    if not bias and (single or start != "gate" or gate_bias != "inside"):
         raise ValueError(
-            f"bias is False, but bias_start is {start!r} and single_bias {single}; "
-            "allowed: 'gate' and False where there is no bias"
+            f"bias is False, but bias_start is {start!r}, single_bias {single} and "
+            f"gate_bias {gate_bias!r}; allowed: 'gate', False and 'inside' where there "
+            "is no bias"
+        )
+
+
+def check_form_is_torchs(core: Core, gate_bias: str) -> None:
+    """Raise where torch's module has no parameter, or another order of operations."""
+    if gate_bias != "inside":
+        raise ValueError(
+            f"gate_bias is {gate_bias!r}; allowed: 'inside', since torch's module has "
+            "no such bias"
+        )
+    if isinstance(core, GRUCore) and core.reset != "after":
+        raise ValueError(
+            f"reset is {core.reset!r}; allowed: 'after', as torch's module has it"
         )
 
 

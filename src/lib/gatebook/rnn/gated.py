@@ -13,7 +13,14 @@ from gatebook.errors import check_count, check_flag
 from gatebook.fused.step import Step
 from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
 from gatebook.random import Streams
-from gatebook.recurrence.cells import Core, initial_bias, with_gate
+from gatebook.recurrence.cells import (
+    Core,
+    initial_bias,
+    main_block,
+    split,
+    spread,
+    with_gate,
+)
 from gatebook.recurrence.scan import Weights
 from gatebook.rnn import checks, interop, names
 
@@ -39,6 +46,8 @@ class Gated(nn.Module):
         c_detach: float,
         zoneout: float | tuple[float, float],
         seed: int | None,
+        gate_bias: str = "inside",
+        reset: str = "after",
     ):
         super().__init__()
         check_count("input_size", input_size)
@@ -46,9 +55,8 @@ class Gated(nn.Module):
         check_flag("bias", bias)
         self.input_size, self.hidden_size = int(input_size), int(hidden_size)
         self.bias, self.zoneout = bias, self._zoneout(zoneout)
-        self.core = self.core_type(
-            with_detach(resolve(gate), h_detach, c_detach), self.hidden_size
-        )
+        self.gate_bias = gate_bias
+        self.core = self._core(with_detach(resolve(gate), h_detach, c_detach), reset)
         checks.check_downsize(self.gate, self.hidden_size, gate)
         if not bias:
             checks.check_bias_is_zero(self.core, gate)
@@ -56,6 +64,14 @@ class Gated(nn.Module):
         self._laid_out: Step | None = None
         self.register_state_dict_post_hook(names.note_gate)
         self.register_load_state_dict_pre_hook(names.check_gate)
+
+    def _core(self, gate: Gate, reset: str) -> Core:
+        """The core around a gate; ``reset`` is a GRU's alone."""
+        if reset != "after":
+            raise ValueError(
+                f"reset is {reset!r}; allowed: 'after', since an LSTM has no reset gate"
+            )
+        return self.core_type(gate, self.hidden_size)
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:
@@ -68,7 +84,12 @@ class Gated(nn.Module):
 
     def weight_names(self) -> list[str]:
         """Names of the weights and biases, in torch's order."""
-        return [name for row in self._rows() for name in _named(row, self.bias)]
+        own = ["gate_bias"] * (self.gate_bias != "inside")
+        return [
+            name
+            for row in self._rows()
+            for name in [*_named(row, self.bias), *(kind + row for kind in own)]
+        ]
 
     @property
     def gate(self) -> Gate:
@@ -83,21 +104,30 @@ class Gated(nn.Module):
         dtype: torch.dtype | None,
     ) -> None:
         """Room for one layer's weights, not yet filled."""
-        rows = sum(self.core.blocks().values())
+        blocks = self.core.blocks()
+        rows = sum(blocks.values())
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, columns),
             "weight_hh": (rows, self.hidden_size),
         }
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        if self.gate_bias != "inside":
+            shapes |= {"gate_bias": (blocks[main_block(self.core)],)}
+        frozen = ["bias_hh"] * self.single_bias
+        frozen += ["gate_bias"] * (self.gate_bias == "fixed")
         for name, shape in shapes.items():
             empty = torch.empty(shape, device=device, dtype=dtype)
-            trained = not (self.single_bias and name == "bias_hh")
-            parameter = nn.Parameter(empty, requires_grad=trained)
+            parameter = nn.Parameter(empty, requires_grad=name not in frozen)
             self.register_parameter(name + suffix, parameter)
 
     def _weights(self, suffix: str) -> Weights:
-        return Weights(*(getattr(self, name) for name in _named(suffix, self.bias)))
+        """One layer's weights as they act, the gate's own bias included."""
+        weights = Weights(*(getattr(self, name) for name in _named(suffix, self.bias)))
+        if self.gate_bias == "inside" or weights.bias_ih is None:
+            return weights
+        own = spread(self.core, getattr(self, f"gate_bias{suffix}"))
+        return replace(weights, bias_ih=weights.bias_ih + own)
 
     def _step(self, dtype: torch.dtype) -> Step:
         """The short way of one step, laid out anew where gate or dtype changed."""
@@ -115,7 +145,8 @@ class Gated(nn.Module):
         """Weights from U(-1/√H, 1/√H) as in `torch.nn.LSTM`; biases by the gate.
 
         The gate's initial bias goes into ``bias_ih``; every other bias is 0, or with
-        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added.
+        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added. The
+        law goes into ``gate_bias`` instead where there is one.
         The papers differ here, and P2 gives no weight initialisation at all. A weight
         with a parametrization, such as weight norm's, is started through it.
         """
@@ -134,16 +165,28 @@ class Gated(nn.Module):
 
     def _fill(self, name: str, value: Tensor) -> None:
         bound = 1 / math.sqrt(self.hidden_size)
-        none = self.single_bias and name.startswith("bias_hh")
-        uniform = self.bias_start == "uniform" and not none
-        if name.startswith("weight") or uniform:
+        none = name.startswith("gate_bias") or (
+            self.single_bias and name.startswith("bias_hh")
+        )
+        if name.startswith("weight") or (self.bias_start == "uniform" and not none):
             value.uniform_(-bound, bound)
         else:
             value.zero_()
-        if name.startswith("bias_ih"):
-            with torch.device("cpu"):  # the default may have no numbers
-                bias = initial_bias(self.core)
-            value.add_(bias.to(value.device))
+        if name.startswith(self._law_is_in):
+            value.add_(self._law().to(value.device))
+
+    @property
+    def _law_is_in(self) -> str:
+        """The parameter that starts by the gate's law."""
+        return "bias_ih" if self.gate_bias == "inside" else "gate_bias"
+
+    def _law(self) -> Tensor:
+        """A draw of the gate's own bias."""
+        with torch.device("cpu"):  # the default may have no numbers
+            law = initial_bias(self.core)
+        if self.gate_bias == "inside":
+            return law
+        return split(law, self.core.blocks())[main_block(self.core)]
 
     def set_detach(self, p: float) -> None:
         """Change the detaching probability, as P3's code anneals it to 0 at the end.

@@ -49,6 +49,8 @@ class RNN(Gated):
         weight_drop: float = 0.0,
         bias_start: str = "gate",
         single_bias: bool = False,
+        gate_bias: str = "inside",
+        reset: str = "after",
         seed: int | None = None,
     ):
         check_count("num_layers", num_layers)
@@ -58,10 +60,10 @@ class RNN(Gated):
         checks.check_dropout(dropout, num_layers)
         checks.check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
-        checks.check_biases(bias, bias_start, single_bias)
-        super().__init__(
-            input_size, hidden_size, bias, gate, h_detach, c_detach, zoneout, seed
-        )
+        checks.check_biases(bias, bias_start, single_bias, gate_bias)
+        sizes = (input_size, hidden_size, bias)
+        rules = (gate, h_detach, c_detach, zoneout)
+        super().__init__(*sizes, *rules, seed, gate_bias, reset)
         self.num_layers, self.proj_size = int(num_layers), 0
         self.batch_first, self.bidirectional = batch_first, bidirectional
         self.dropout, self.weight_drop = float(dropout), float(weight_drop)
@@ -251,6 +253,7 @@ class RNN(Gated):
                 zoneout.
         """
         interop.check_evaluates_as_torch(self.core, self.zoneout)
+        checks.check_form_is_torchs(self.core, self.gate_bias)
         theirs = self.torch_type(**interop.arguments(self))
         interop.copy_weights(theirs, self)
         return theirs.train(self.training)
@@ -267,6 +270,7 @@ class RNN(Gated):
             "weight_drop": 0.0,
             "bias_start": "gate",
             "single_bias": False,
+            "gate_bias": "inside",
         }
         own = {name: getattr(self, name) for name in usual}
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
@@ -303,6 +307,11 @@ class LSTM(RNN):
             and P3 (lstm_cell.py).
         single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias a layer,
             as in the code of P1. With two, Adam moves a gate twice as far.
+        gate_bias: where the gate's own bias b_f is. ``"inside"`` puts its law into
+            ``bias_ih``, whose blocks then train apart. ``"shared"`` keeps ONE trained
+            vector ``gate_bias`` that is added to f and subtracted from r, or from i
+            (P2 Listing 2): under Adam f then moves three times as far a step. With
+            ``"fixed"`` it is not trained (the later code, S4 ``gate.py``).
         seed: seed of the module's own random streams (noise, detaching, zoneout,
             dropout, weight drop); ``None`` draws one from torch's default generator
             when the first training pass needs it, see `gatebook.random.Streams`.
@@ -380,7 +389,9 @@ class LSTM(RNN):
 class GRU(RNN):
     """A gated recurrent unit with any gate of the grid, called as `torch.nn.GRU`.
 
-    Arguments as for `LSTM`, but ``zoneout`` is one probability. The gate is the
+    Arguments as for `LSTM`, but ``zoneout`` is one probability, and ``reset`` says
+    where the reset gate acts, see `GRUCore`: ``"after"`` the candidate's product as in
+    torch, ``"before"`` it, or ``"none"``. The gate is the
     update gate: ``"effective_forget"`` is torch's z, and the input gate is tied.
     For h-detach the gates and the candidate read the detached state, while the
     linear path f ∘ h stays whole; c-detach blocks the linear path instead.
@@ -396,6 +407,9 @@ class GRU(RNN):
     torch_type = nn.GRU
 
     _zoneout = staticmethod(checks.one_zoneout)
+
+    def _core(self, gate: Gate, reset: str) -> Core:
+        return GRUCore(gate, self.hidden_size, reset)
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Tensor | None = None

@@ -7,6 +7,7 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gatebook_book.data import sources
+from gatebook_book.runs.progress import show_progress
 
 SOURCES = ("auto", "folder", "hub", "embedded")
 CIFAR_SOURCES = ("auto", "folder", "subset", "hub", "embedded")
@@ -55,7 +57,7 @@ def mnist(source: str = "auto") -> ImageSet:
 
     Arguments:
         source: ``"auto"`` tries the folder ``$GATEBOOK_DATA/mnist`` if that variable
-            is set, then the hub if it answers, then the embedded sample;
+            is set, then the hub if it gives them, then the embedded sample;
             ``"folder"``, ``"hub"`` or ``"embedded"`` takes that one only.
 
     Raises:
@@ -65,9 +67,19 @@ def mnist(source: str = "auto") -> ImageSet:
     check_choice("source", source, SOURCES)
     if source == "folder" or (source == "auto" and os.environ.get("GATEBOOK_DATA")):
         return _from_folder()
-    if source == "hub" or (source == "auto" and sources.hub_answers()):
+    if source == "hub":
         return _from_hub()
-    return _embedded()
+    return _hub_or(_embedded, _from_hub) if source == "auto" else _embedded()
+
+
+def _hub_or(embedded: Callable[[], ImageSet], hub: Callable[[], ImageSet]) -> ImageSet:
+    """From the hub if it gives the set, even a wrong one, which is then an error."""
+    if sources.hub_answers():
+        try:
+            return hub()
+        except sources.HubError as error:
+            show_progress(f"{error}; the embedded images are taken")
+    return embedded()
 
 
 def _from_folder() -> ImageSet:
@@ -100,7 +112,7 @@ def _read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 def _from_hub() -> ImageSet:
     entry = sources.registry()["mnist"]
-    loaded = datasets.load_dataset(entry["hub"])
+    loaded = sources.load_from_hub(entry["hub"])
     splits = {}
     for split in ("train", "test"):
         images = np.stack(
@@ -170,7 +182,7 @@ def cifar10(source: str = "auto") -> ImageSet:
 
     Arguments:
         source: ``"auto"`` tries the folder ``$GATEBOOK_DATA/cifar10`` if that
-            variable is set, then the hub if it answers, then the embedded stand-in.
+            variable is set, then the hub if it gives them, then the embedded stand-in.
             ``"folder"`` has all images as JPEG, which lost some of their detail;
             ``"subset"`` is the folder's 4,000 + 1,000 images without loss; ``"hub"``
             has all images without loss; ``"embedded"`` is **not** CIFAR-10, which
@@ -184,9 +196,9 @@ def cifar10(source: str = "auto") -> ImageSet:
         return _cifar_subset()
     if source == "folder" or (source == "auto" and os.environ.get("GATEBOOK_DATA")):
         return _cifar_folder()
-    if source == "hub" or (source == "auto" and sources.hub_answers()):
+    if source == "hub":
         return _cifar_hub()
-    return _patches()
+    return _hub_or(_patches, _cifar_hub) if source == "auto" else _patches()
 
 
 def _cifar_folder() -> ImageSet:
@@ -223,7 +235,7 @@ def _cifar_subset() -> ImageSet:
 def _cifar_hub() -> ImageSet:
     """No sum is known of the hub's images, so counts and shapes are checked."""
     entry = sources.registry()["cifar10"]
-    loaded = datasets.load_dataset(entry["hub"])
+    loaded = sources.load_from_hub(entry["hub"])
     splits = {}
     for split, count in entry["counts"].items():
         part = loaded[split]

@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,13 +24,54 @@ def registry() -> dict[str, Any]:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
+"""Variables of Hugging Face's libraries, each of which keeps them off the network."""
+
+
+class HubError(DataError):
+    """The hub did not give a data set."""
+
+
+def load_from_hub(path: str, **more: Any) -> Any:
+    """What ``datasets.load_dataset`` gives.
+
+    Raises:
+        HubError: if it fails, whatever the library makes of that: no network, a page
+            of a proxy in place of the data, a set that was moved.
+    """
+    import datasets
+
+    with _named(path):
+        return datasets.load_dataset(path, **more)
+
+
+def rows_from_hub(path: str, rows: Iterable[Any]) -> Iterator[Any]:
+    """Rows of a streamed set one by one; raises `HubError` if they end before time."""
+    with _named(path):
+        yield from rows
+
+
+@contextlib.contextmanager
+def _named(path: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        host, port = _endpoint()
+        why = str(error).strip().split("\n")[0]
+        raise HubError(
+            f"the hub at {host}:{port} did not give {path}: {type(error).__name__}: "
+            f"{why}; allowed: another source, or HF_HUB_OFFLINE=1 to ask it no more"
+        ) from error
+
+
 def hub_answers(seconds: float = 2.0) -> bool:
     """Whether the hub can be reached at all; asks for at most ``seconds``.
 
-    ``HF_HUB_OFFLINE=1`` answers at once.
+    One of `OFFLINE` set to 1 answers at once.
     """
-    if os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
-        return False
+    for name in OFFLINE:
+        if os.environ.get(name, "0").lower() in ("1", "true", "yes", "on"):
+            return False
     address, answers = _endpoint(), []
 
     def ask() -> None:

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import datasets
 from gatebook.errors import DataError, check_choice
 from gatebook.language.lines import Lines, Parts, text_lines, tokens
 
@@ -105,12 +104,13 @@ def _folder(name: str) -> tuple[Parts, str]:
 def _hub(name: str) -> tuple[Parts, str]:
     """Row by row, so that even 103 million words need no second copy on disk."""
     hub = sources.registry()[name]["hub"]
-    loaded = datasets.load_dataset(**hub["load"], streaming=True)
+    path, column = hub["load"]["path"], hub["column"]
+    loaded = sources.load_from_hub(**hub["load"], streaming=True)
     names = {"train": "train", "valid": "validation", "test": "test"}
+    rows = {s: sources.rows_from_hub(path, loaded[names[s]]) for s in SPLITS}
     return {
-        split: (row[hub["column"]].split() for row in loaded[names[split]])
-        for split in SPLITS
-    }, f"hub {hub['load']['path']}"
+        split: (row[column].split() for row in rows[split]) for split in SPLITS
+    }, f"hub {path}"
 
 
 def _checked(

@@ -104,7 +104,11 @@ _RC: dict[str, Any] = {
 
 
 def use_house_style() -> None:
-    """Set matplotlib's defaults for the book, and SVG output inside IPython."""
+    """Set matplotlib's defaults for the book, and SVG output inside IPython.
+
+    A user's own ``matplotlibrc`` no longer counts: a figure is the same everywhere.
+    """
+    mpl.rcdefaults()
     mpl.rcParams.update(_RC)  # type: ignore[arg-type]
     shell = get_ipython()
     if shell is None:

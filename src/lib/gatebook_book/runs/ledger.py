@@ -13,7 +13,8 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import Claim, claims, of_profile, pages
-from gatebook_book.runs.store import Run, load, median_of
+from gatebook_book.runs.statistics import median_of
+from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
 """From the largest runs to the smallest. The largest that can judge a claim does."""

@@ -2,29 +2,28 @@
 
 import contextlib
 import datetime
-import functools
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from gatebook.errors import check_choice, check_device, suggest
+from gatebook.errors import check_device
 from gatebook.files import write_atomic
 from gatebook.random import derive_seed
 
+from gatebook_book.context import current
 from gatebook_book.paths import root
+from gatebook_book.runs.locks import alone
 from gatebook_book.runs.progress import show_progress
+from gatebook_book.runs.provenance import commit, provenance
 
 Run = dict[str, Any]
 """A stored run: page, name, seed, parameters, metrics, curves, provenance."""
+
+SCHEMA = 1
+"""What the fields of a stored run mean; a run without the field ``schema`` has 1."""
 
 STORED = "data/results"
 """Where runs that are kept in git lie, below the root."""
@@ -63,16 +62,13 @@ class Store:
     @property
     def path(self) -> Path:
         """The folder of these runs."""
-        profile = self.profile or os.environ.get("GATEBOOK_PROFILE", "live")
-        folder = self.folder or Path(
-            os.environ.get("GATEBOOK_RESULTS", root() / "_build" / "results")
-        )
-        return folder / self.page / profile
+        folder = self.folder or root() / current().results
+        return folder / self.page / (self.profile or current().profile)
 
     @property
     def code(self) -> str:
         """A sum of the page's code, where the runner says that runs depend on it."""
-        return "" if self.folder else os.environ.get("GATEBOOK_CODE", "")
+        return "" if self.folder else current().code
 
     def file(self, name: str, seed: int, parameters: dict[str, Any]) -> Path:
         """A run's file: method, seed, a sum of its parameters, and one of the code."""
@@ -151,6 +147,7 @@ class Store:
         for place, file in files.items():
             name, seed, parameters = wanted[place]
             run = {
+                "schema": SCHEMA,
                 "page": self.page,
                 "profile": self.path.name,
                 "name": name,
@@ -172,7 +169,8 @@ class Store:
         Where the folder says which code was run last, only the runs of that code.
         """
         mark = self.path / CODE
-        ending = f"-{mark.read_text()}.json" if mark.exists() else ".json"
+        code = mark.read_text(encoding="utf-8") if mark.exists() else ""
+        ending = f"-{code}.json" if code else ".json"
         files = sorted(self.path.glob(f"*{ending}"))
         runs = _stored(dict(enumerate(files))).values()
         return sorted(runs, key=lambda run: (run["name"], run["seed"]))
@@ -194,44 +192,10 @@ def discard(file: Path) -> None:
             file.with_suffix(ending).unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def alone(file: Path) -> Iterator[None]:
-    """Keep other processes from making the same file meanwhile.
-
-    The system frees the lock of a process that is killed.
-
-    Raises:
-        OSError: if the folder cannot be written, with the system's reason.
-    """
-    path = file.with_suffix(".lock")
-    lock = FileLock(path)
-    _enter(lock, path)
-    try:
-        yield
-    finally:
-        # Removed while it is held: who waits then finds it gone, and makes a new one.
-        path.unlink(missing_ok=True)
-        lock.release()
-
-
-def _enter(lock: FileLock, path: Path) -> None:
-    """Wait for a lock, and say so every minute."""
-    while True:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire(timeout=60)
-            return
-        except Timeout:
-            show_progress(f"waiting for the process that makes {path.stem}")
-        except OSError as error:
-            reason = f"cannot write: {error.strerror}"
-            raise OSError(error.errno, reason, str(path)) from error
-
-
 def _tell_runner(file: Path) -> None:
     """Note the file of a run that a page used, for a sweep to know its results by."""
-    if name := os.environ.get("GATEBOOK_RUNS"):
-        with open(name, "a") as notes:
+    if name := current().notes:
+        with open(name, "a", encoding="utf-8") as notes:
             notes.write(f"{file}\n")
 
 
@@ -242,7 +206,7 @@ def load(page: str, profile: str) -> list[Run]:
 
 def kept() -> Path:
     """The folder of runs that pages draw: those in git, or of ``run --fresh``."""
-    return root() / os.environ.get("GATEBOOK_KEPT", STORED)
+    return root() / current().kept
 
 
 def read(file: Path) -> Run:
@@ -261,124 +225,15 @@ def _parsed(text: str | bytes, file: Path) -> Run:
         raise ValueError(f"result file {file} is not JSON: {error}") from error
     if not isinstance(run, dict):
         raise ValueError(f"result file {file} is {run!r:.40}; allowed: a JSON object")
+    run = {"schema": SCHEMA} | run
+    if run["schema"] != SCHEMA:
+        raise ValueError(
+            f"result file {file} has schema {run['schema']!r}; allowed: {SCHEMA}"
+        )
     missing = [k for k in ("page", "name", "seed", "status", "metrics") if k not in run]
     if missing:
         raise ValueError(f"result file {file} lacks {', '.join(missing)}")
     return run
-
-
-def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
-    """Median, lowest, highest of a metric, how many seeds, how many runs diverged.
-
-    A diverged run has no figure and is counted, not dropped in silence.
-
-    Raises:
-        ValueError: for a metric that no run has, or that a finished run has no number
-            of; of an infinite one JSON holds none.
-    """
-    if not runs:
-        return {"median": None, "low": None, "high": None, "seeds": 0, "diverged": 0}
-    known = {name for run in runs for name in run["metrics"]}
-    if metric not in known:
-        raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
-    done = [_number(run, metric) for run in runs if run["status"] == "finished"]
-    values = torch.tensor(sorted(done), dtype=torch.float64)
-    return {
-        "median": values.quantile(0.5).item() if len(values) else None,
-        "low": values.min().item() if len(values) else None,
-        "high": values.max().item() if len(values) else None,
-        "seeds": len({run["seed"] for run in runs}),
-        "diverged": len(runs) - len(done),
-    }
-
-
-def _number(run: Run, metric: str) -> float:
-    value = run["metrics"].get(metric)
-    if not isinstance(value, int | float):
-        place = f"{run['page']} {run.get('profile', '–')} {run['name']}"
-        raise ValueError(
-            f"metric {metric!r} of the finished run {place} seed {run['seed']} is "
-            f"{value!r}; allowed: a finite number"
-        )
-    return value
-
-
-def first_below(curves: dict[str, list[Any]], score: str, level: float) -> float:
-    """The first evaluated step at which a score is at or below a level.
-
-    Arguments:
-        curves: of a run or a history; ``None`` in them is not below anything.
-        score: one of them, such as ``"loss"``.
-        level: in the score's unit.
-
-    Returns:
-        the step; infinite if the score never got there.
-
-    Example:
-        >>> first_below({"step": [0, 50, 100], "loss": [2.0, 0.3, 0.1]}, "loss", 0.2)
-        100
-    """
-    check_choice("score", score, [name for name in curves if name != "step"])
-    pairs = zip(curves["step"], curves[score], strict=True)
-    reached = (step for step, v in pairs if v is not None and v <= level)
-    return next(reached, float("inf"))
-
-
-def provenance(device: str = "cpu") -> dict[str, Any]:
-    """Device, versions, commit, peak memory (of the GPU where one is used), date."""
-    return {
-        "device": device_name(device),
-        "threads": torch.get_num_threads(),
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "commit": commit(),
-        "peak_memory_mb": round(peak_memory(device) / 2**20),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-    }
-
-
-def peak_memory(device: str) -> int:
-    """The largest number of bytes held so far: by tensors on a GPU, else in all."""
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
-    # On Linux ru_maxrss starts at the parent's size, so the kernel's own mark is read.
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(x for x in status.read_text().splitlines() if "VmHWM" in x)
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * (1 if sys.platform == "darwin" else 1024)
-
-
-def device_name(device: str) -> str:
-    """The GPU's name, or the processor's."""
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            x.split(":")[1].strip() for x in lines if x.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-@functools.cache
-def commit() -> str:
-    """The checkout's commit, with ``+`` behind it if the library has been edited."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(root()), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-
-    try:
-        edited = git("status", "--porcelain", "--", "src/lib", "book")
-        return git("rev-parse", "HEAD")[:12] + ("+" if edited else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 def _finite(value: Any) -> Any:

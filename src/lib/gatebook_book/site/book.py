@@ -24,9 +24,11 @@ from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
+from gatebook_book.machine import cores
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
+from gatebook_book.site import imports
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.downloads import NOTEBOOKS
 
@@ -37,7 +39,7 @@ RENDERED_FROM = (
     "requirements.lock",
     "tools/vendor.py",
 )
-"""What decides the site besides ``book/``, the pages' outputs and this package."""
+"""What decides the site besides ``book/``, the pages' outputs and the library."""
 
 
 def build(profile: str = "book", workers: int | None = None) -> Path:
@@ -45,7 +47,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
 
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
-        workers: pages that run at once; by default the number of cores.
+        workers: pages that run at once; by default one a core.
 
     Returns:
         the site's first page.
@@ -63,7 +65,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
     failed = []
-    for page, code in _run_all(stale, profile, workers or os.cpu_count() or 1):
+    for page, code in _run_all(stale, profile, workers or cores()):
         if code == 0:
             state.note_run(profile, page.name, keys[page.name])
         else:
@@ -94,10 +96,11 @@ def stale_pages(profile: str) -> list[str]:
 def page_key(page: Page, profile: str) -> str:
     """A sum over all that decides what a page shows.
 
-    Its text, the code behind it, its parameters at this profile, and the stored
-    results and claims that it draws.
+    Its text, the code behind it, all versions (of matplotlib, too), its parameters at
+    this profile, and the stored results and claims that it draws.
     """
-    parts = [page.file.read_text(), code_behind(page), profile]
+    lock = root() / "requirements.lock"
+    parts = [page.file.read_text(), code_behind(page), lock.read_text(), profile]
     parts.append(repr(page.effective(profile, {})))
     for file in _kept_behind(page, "gatebook_book.runs.ledger" in modules_of(page)):
         parts += [file.name, file.read_text()]
@@ -171,7 +174,8 @@ def _render_key(keys: dict[str, str]) -> str:
     """A sum over all that decides the site."""
     sources = [root() / name for name in RENDERED_FROM]
     sources += sorted((root() / "book").rglob("*"))
-    sources += sorted(Path(__file__).parent.glob("*.py"))
+    # The reference is made of docstrings, and pages show lines of both packages.
+    sources += sorted(imports.LIBRARY.rglob("*.py"))
     content = [(str(f), _sum(f)) for f in sources if f.is_file()]
     return hashlib.sha256(repr([keys, content]).encode()).hexdigest()
 

@@ -1,8 +1,12 @@
 """Which modules of the library some code rests on, read from its import statements."""
 
 import ast
+import functools
 import hashlib
+import re
 from pathlib import Path
+
+import yaml
 
 PACKAGES = ("gatebook", "gatebook_book")
 
@@ -17,8 +21,8 @@ def modules_behind(code: str) -> dict[str, Path]:
     """The library's modules that some code imports, directly or not.
 
     A name taken from a package's ``__init__`` counts as an import of the module that
-    defines it, so that a page that uses `LSTM` does not depend on `plots`. Who imports
-    the package itself may use any of its names and rests on all their modules.
+    defines it, so that a page that uses `LSTM` does not depend on `plots`. Code that
+    imports the package itself may use any of its names and rests on all their modules.
 
     Arguments:
         code: Python source; lines of IPython magic must be gone.
@@ -27,7 +31,7 @@ def modules_behind(code: str) -> dict[str, Path]:
         files by module name.
     """
     found: dict[str, Path] = {}
-    waiting = _imports(code, within="")
+    waiting = set(_imports(code, within=""))
     while waiting:
         module = waiting.pop()
         file = _file(module)
@@ -35,7 +39,7 @@ def modules_behind(code: str) -> dict[str, Path]:
             continue
         found[module] = file
         package = module if _is_package(file) else module.rpartition(".")[0]
-        waiting |= _imports(file.read_text(), package)
+        waiting |= _imports(file.read_text(encoding="utf-8"), package)
     return dict(sorted(found.items()))
 
 
@@ -47,8 +51,37 @@ def sum_behind(module: str) -> str:
         False
     """
     modules = modules_behind(f"import {module}")
-    files = [*modules.values(), *beside(modules)]
-    return hashlib.sha256(repr([f.read_text() for f in files]).encode()).hexdigest()
+    parts = [meaning(file) for file in [*modules.values(), *beside(modules)]]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def meaning(file: Path) -> str:
+    """A source file's content without what computes nothing.
+
+    Of Python that is the syntax tree without docstrings, of C and YAML the text
+    without comments. Marks that the builder of the kernel fills are no comments.
+    """
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        return code_of(text)
+    if file.suffix == ".c":
+        return re.sub(r"/\*(?! FILL).*?\*/", " ", text, flags=re.DOTALL)
+    return repr(yaml.safe_load(text)) if file.suffix == ".yaml" else text
+
+
+@functools.lru_cache(maxsize=512)
+def code_of(text: str) -> str:
+    """Python's syntax tree without comments and docstrings, as text."""
+    return ast.dump(_WithoutText().visit(ast.parse(text)))
+
+
+class _WithoutText(ast.NodeTransformer):
+    """Removes the texts that stand alone: docstrings, and those below a constant."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        value = node.value
+        alone = isinstance(value, ast.Constant) and isinstance(value.value, str)
+        return None if alone else node
 
 
 def beside(modules: dict[str, Path]) -> list[Path]:
@@ -64,7 +97,8 @@ def beside(modules: dict[str, Path]) -> list[Path]:
     return sorted(file for file in found if file.suffix in READ_BY_MODULES)
 
 
-def _imports(code: str, within: str) -> set[str]:
+@functools.lru_cache(maxsize=512)
+def _imports(code: str, within: str) -> frozenset[str]:
     """Modules that code imports; ``within`` is what its leading dots stand for."""
     modules: set[str] = set()
     for node in ast.walk(ast.parse(code)):
@@ -76,7 +110,7 @@ def _imports(code: str, within: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             source = _absolute(node, within)
             modules |= {_origin(source, alias.name) for alias in node.names}
-    return {m for m in modules if m.split(".")[0] in PACKAGES}
+    return frozenset(m for m in modules if m.split(".")[0] in PACKAGES)
 
 
 def _absolute(node: ast.ImportFrom, within: str) -> str:
@@ -99,7 +133,7 @@ def _origin(module: str, name: str) -> str:
     file = _file(module)
     if file is None or not _is_package(file):
         return module
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.ImportFrom):
             continue
         for alias in node.names:

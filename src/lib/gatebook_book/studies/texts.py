@@ -14,8 +14,9 @@ from gatebook.language.train import Progress, fit
 from gatebook.random import derive_seed
 from gatebook.training.loop import History
 
+from gatebook_book.runs.locks import alone
 from gatebook_book.runs.progress import show_progress
-from gatebook_book.runs.store import Run, Store, alone
+from gatebook_book.runs.store import Run, Store
 from gatebook_book.site.imports import sum_behind
 from gatebook_book.studies.tasks import plain
 

@@ -6,7 +6,7 @@ import platform
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,12 @@ from filelock import FileLock, Timeout
 from gatebook.files import write_atomic
 from gatebook.random import derive_seed
 
-from gatebook_book.pages.execute import (
-    KernelLost,
-    PageError,
-    Place,
-    code_that_counts,
-    execute,
-    where,
-)
+from gatebook_book.context import Context
+from gatebook_book.pages.execute import KernelLost, PageError, context_of, execute
 from gatebook_book.pages.pages import Page, find
 from gatebook_book.paths import root
-from gatebook_book.runs.store import STORED, commit, read
-from gatebook_book.site.code import code_behind
+from gatebook_book.runs.provenance import commit
+from gatebook_book.runs.store import STORED, read
 
 LIVE = "_build/sweeps"
 """Where results of a sweep lie that are not a kept profile's own."""
@@ -68,23 +62,28 @@ class SweepPoint:
         folder = root() / "_build" / "runs" / self.page / self.profile
         return folder / f"{self.key}.{ending}"
 
-    def place(self) -> Place:
+    @property
+    def context(self) -> Context:
         """Where its results go: the profile's own if they are part of it."""
-        results, name = where(self.source, self.profile, self.parameters)
-        if results != root() / STORED:
-            results, name = root() / LIVE, self.profile
-        code = code_that_counts(self.source, results)
-        return Place(self.file("ipynb"), results, name, code=code)
+        context = context_of(self.source, self.profile, self.parameters)
+        if context.results != STORED:
+            context = replace(context, results=LIVE, profile=self.profile)
+        return replace(
+            context, progress=str(self.file("log")), notes=str(self.file("runs"))
+        )
 
     def record(self) -> dict[str, Any] | None:
-        """What was noted when the point was finished, if its results are all whole."""
+        """What was noted when the point was finished, if that still counts.
+
+        Its results are all whole, and either kept in git or made by today's code.
+        """
         try:
-            noted = json.loads(self.file("json").read_text())
+            noted = json.loads(self.file("json").read_text(encoding="utf-8"))
             for name in noted["results"]:
                 read(root() / name)  # a file that was cut short is no result
+            return noted if noted["code"] == self.context.code else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
-        return noted
 
 
 @dataclass(frozen=True)
@@ -166,30 +165,29 @@ def _alone(point: SweepPoint, order: Order) -> str:
 
 
 def _execute(point: SweepPoint, order: Order) -> None:
-    progress, used = point.file("log"), point.file("runs")
-    progress.write_text("")
-    used.write_text("")
-    code, started = code_behind(point.source), time.time()
+    for ending in ("log", "runs"):
+        point.file(ending).write_text("", encoding="utf-8")
+    context, started = point.context, time.time()
     execute(
         point.source,
         point.parameters,
-        point.place(),
-        progress,
-        settings=order.environment | {"GATEBOOK_RUNS": str(used)},
+        point.file("ipynb"),
+        context,
+        settings=order.environment,
         silence=order.silence,
         stop=_stops[order.sweep],
     )
-    results = sorted(set(used.read_text().splitlines()))
+    results = sorted(set(point.file("runs").read_text(encoding="utf-8").splitlines()))
     record = {
         "page": point.page,
         "profile": point.profile,
         "label": point.label,
         "parameters": point.parameters,
         "results": [os.path.relpath(name, root()) for name in results],
-        "code": code,
+        "code": context.code,
         "commit": commit(),
         "machine": platform.node(),
         "seconds": round(time.time() - started, 1),
     }
     write_atomic(point.file("json"), json.dumps(record, indent=1).encode())
-    used.unlink()
+    point.file("runs").unlink()

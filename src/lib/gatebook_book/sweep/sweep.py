@@ -7,7 +7,6 @@ train as one batch can be put together in `gatebook_book.sweep.grid` alone.
 
 import contextlib
 import logging
-import os
 import re
 import sys
 import tempfile
@@ -19,9 +18,9 @@ from typing import Any
 
 from gatebook.errors import check_count, check_device, check_positive
 
+from gatebook_book.machine import cores
 from gatebook_book.pages.execute import KernelLost
 from gatebook_book.paths import root
-from gatebook_book.site.code import code_behind
 from gatebook_book.sweep.point import Order, Outcome, SweepPoint, run_point, stop
 
 RETRIES = 2
@@ -43,13 +42,6 @@ ADDRESS = re.compile(r"\w+://\S+:\d+")
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
 OWN_GROUP = "import os; os.setpgid(0, 0)"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    with contextlib.suppress(AttributeError):  # not on every system
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def sweep(
@@ -93,7 +85,6 @@ def sweep(
     outcomes = {p: Outcome("found") for p in points if p.record()}
     waiting = [point for point in points if point not in outcomes]
     print(f"{len(points)} points, {len(outcomes)} finished before", flush=True)
-    _tell_of_other_code(list(outcomes))
     if not waiting:
         return outcomes
     if scheduler is None:
@@ -109,21 +100,6 @@ def sweep(
     with _client(scheduler, workers) as client:
         print(f"dashboard: {client.dashboard_link}", flush=True)
         return outcomes | _Run(client, order, waiting).finish(budget)
-
-
-def _tell_of_other_code(finished: list[SweepPoint]) -> None:
-    """Finished points are not run again; say so if the code has been edited since."""
-    others = [
-        point
-        for point in finished
-        if (point.record() or {}).get("code") != code_behind(point.source)
-    ]
-    if others:
-        folder = os.path.relpath(others[0].file("json").parent)
-        print(
-            f"note: {len(others)} of them were finished with other code than now; to "
-            f"run them anew, delete their results and {folder}"
-        )
 
 
 @contextlib.contextmanager

@@ -124,7 +124,7 @@ def _opened(file: Path) -> Kernel:
 
 def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
-    words = [repr(core.gate), type(core).__name__, repr(options), str(dtype)]
+    words = [repr(core), repr(options), str(dtype)]
     words += [*compiler(), *FLAGS, torch.__version__, _processor()]
     return key(*words, Path(__file__).read_text(), KERNEL)
 
