@@ -24,6 +24,20 @@ class FileError(RuntimeError):
     """A file cannot be read as what it should be; the message says which and why."""
 
 
+def read_text(path: Path) -> str:
+    """A file's text, in UTF-8 whatever the locale is.
+
+    Raises:
+        ValueError: if it is not UTF-8, naming the file.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not UTF-8 at byte {error.start}; allowed: a text file in UTF-8"
+        ) from error
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one.
 

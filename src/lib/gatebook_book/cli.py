@@ -1,5 +1,6 @@
 """The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
 
+import io
 import json
 import signal
 import sys
@@ -259,6 +260,9 @@ def _given(texts: list[str]) -> dict[str, str]:
 
 def main() -> None:
     """The console script: a user's mistake is one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else a test has put its own there
+            stream.reconfigure(encoding="utf-8")
     try:
         app()
     except SystemExit as end:

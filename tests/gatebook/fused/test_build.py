@@ -44,6 +44,21 @@ def test_training_compiles_one_code_for_every_size_and_gradient_rule(fresh):
     assert len(list(fresh.glob("*.so"))) == 1
 
 
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda: torch.autograd.graph.save_on_cpu(),
+        lambda: torch.device("meta"),
+        lambda: torch.inference_mode(),
+    ],
+)
+def test_the_first_pass_may_be_under_anything(fresh, around):
+    core = LSTMCore(GATES["UR"], 8)
+    with around():
+        build.kernel(core, Options(), torch.float32)
+    assert len(list(fresh.glob("*.so"))) == 1
+
+
 def test_without_a_compiler_the_loop_runs_and_says_so_once(fresh, monkeypatch):
     monkeypatch.setenv("CC", "/nowhere/cc")
     rnn, x = LSTM(2, 3, gate="UR"), torch.randn(4, 1, 2)

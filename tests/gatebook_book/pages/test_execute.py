@@ -346,6 +346,27 @@ def test_a_stopped_run_goes_on_at_every_profile(book):
     assert notes.read_text() == "made resumed "
 
 
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+
+def test_text_is_utf8_whatever_the_locale(book):
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("# how long", "# λ, how long"))
+    replace_code(book, "print('é', open('plain.md').read()[2:7])")
+    options = {"env": os.environ | ASCII, "capture_output": True}
+    done = subprocess.run(command("run", "first"), **options)
+    assert done.returncode == 0, done.stderr
+    assert outputs(book / "_build/runs/first/book.ipynb") == "é Plain\n"
+    listed = subprocess.run(command("pages"), **options).stdout
+    assert "# λ, how long" in listed.decode("utf-8")
+
+
+def test_a_page_in_another_encoding_is_named(book, cli):
+    (book / "book/first.md").write_bytes("é".encode("latin-1"))
+    code, _, error = cli("run", "first")
+    assert code == 2 and "book/first.md is not UTF-8 at byte 0; allowed" in error
+
+
 def test_plain_papermill_runs_the_page_too(book, tmp_path):
     papermill.execute_notebook(
         jupytext.read(book / "book/first.md"),

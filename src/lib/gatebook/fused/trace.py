@@ -6,6 +6,7 @@ C and Python have in common.
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,14 @@ def options_of(given: Pass) -> Options:
         training=given.draws is not None,
         zoneout=given.zoneout,
     )
+
+
+def operands_of(given: Pass) -> list[Tensor | None]:
+    """All tensors of a pass, contiguous: the seven that may have a gradient first."""
+    draws = given.draws or Draws()
+    drawn = draws.noise, draws.detached, draws.keep_h, draws.keep_c
+    tensors = (given.x, *given.weights.all(), given.h, given.c, *drawn, given.alive)
+    return [t if t is None else t.contiguous() for t in tensors]
 
 
 def like(core: Core) -> Core:
@@ -97,7 +106,19 @@ class Step:
 
 
 def trace(core: Core, options: Options) -> Step:
-    """Derive both passes of ``core`` from the reference step."""
+    """Derive both passes of ``core`` from the reference step.
+
+    In a thread of its own, so that nothing which the caller has switched on acts here:
+    hooks for saved tensors, fake tensors, autocast, a default device.
+
+    Raises:
+        Unprintable: if the gate is not pointwise.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(_trace, core, options).result()
+
+
+def _trace(core: Core, options: Options) -> Step:
     stages = _stages(core)
     entry, leave = _entry(core, options)
     core = replace(core, gate=_staged(core.gate), hidden_size=UNITS)

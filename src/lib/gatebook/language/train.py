@@ -229,7 +229,8 @@ class _Training:
         recipe, place = self.recipe, self.progress
         length = recipe.bptt
         if recipe.varied:
-            length = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
+            drawn = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
+            length = recipe.length(drawn, place.phase)
         # The rate goes with the length drawn, even where the text ends before it.
         _set_rate(self.optimizer, recipe.learning_rate * length / recipe.bptt)
         window = self.text.window(place.row, length, self.device)

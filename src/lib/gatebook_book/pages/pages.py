@@ -14,6 +14,7 @@ import jupytext
 import papermill
 import yaml
 from gatebook.errors import check_choice, check_count, check_positive, suggest
+from gatebook.files import read_text
 from gatebook.gates import GATES
 
 from gatebook_book.paths import root
@@ -122,17 +123,22 @@ class Page:
         return root() / "book" / f"{self.name}.md"
 
     @property
+    def text(self) -> str:
+        """The source as it stands."""
+        return read_text(self.file)
+
+    @property
     def has_code(self) -> bool:
         """Whether there is anything to execute."""
-        return "```{code-cell}" in self.file.read_text()
+        return "```{code-cell}" in self.text
 
     def notebook(self) -> Any:
         """The page as a notebook without outputs."""
-        return jupytext.read(self.file)
+        return jupytext.reads(self.text, fmt="md:myst")
 
     def parameters(self) -> dict[str, Parameter]:
         """Parameters by name, in the order of the cell."""
-        return dict(_parameters(self.file.read_text())) if self.has_code else {}
+        return dict(_parameters(self.text)) if self.has_code else {}
 
     def device(self, profile: str, given: dict[str, str]) -> str:
         """Where its models live: the parameter ``device``, if it has one."""
@@ -190,7 +196,7 @@ _yaml = functools.lru_cache(maxsize=16)(yaml.safe_load)
 
 def page_names() -> list[str]:
     """All pages of the table of contents, in the book's order."""
-    toc = _yaml((root() / "_toc.yml").read_text())
+    toc = _yaml(read_text(root() / "_toc.yml"))
     files = [toc["root"]]
     for part in toc.get("parts", [toc]):
         files += [chapter["file"] for chapter in part.get("chapters", [])]
@@ -220,6 +226,6 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
     try:
-        return _yaml(path.read_text()) or {}
+        return _yaml(read_text(path)) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"profile {path} is no YAML: {error}") from error

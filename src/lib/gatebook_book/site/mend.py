@@ -6,6 +6,7 @@ The theme is pinned, and the tests in ``tests/browser`` find what is no longer m
 import re
 from pathlib import Path
 
+from gatebook.files import read_text
 from sphinx.application import Sphinx
 
 MARKER = '<script type="application/vnd.jupyter.widget-view+json">'
@@ -40,7 +41,7 @@ def mend_all(app: Sphinx, exception: Exception | None) -> None:
     """Mend each page of the site, once all are written."""
     if exception is None and app.builder.format == "html":
         for file in Path(app.outdir).rglob("*.html"):
-            file.write_text(mend(file.read_text()))
+            file.write_text(mend(read_text(file)), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

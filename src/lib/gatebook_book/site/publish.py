@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gatebook.errors import check_choice
+from gatebook.files import read_text
 
 from gatebook_book.pages.execute import PageError
 from gatebook_book.pages.pages import PROFILES
@@ -73,7 +74,7 @@ def foreign_files(site: Path) -> list[str]:
     """
     found = []
     for file in sorted([*site.rglob("*.html"), *site.rglob("*.css")]):
-        text = file.read_text()
+        text = read_text(file)
         loaded = _read(file).loaded if file.suffix == ".html" else set()
         loaded |= {a or b for a, b in IN_CSS.findall(text)}
         elsewhere = sorted(name for name in loaded if ELSEWHERE.match(name))
@@ -139,5 +140,5 @@ class _Links(HTMLParser):
 
 def _read(file: Path) -> _Links:
     page = _Links()
-    page.feed(file.read_text())
+    page.feed(read_text(file))
     return page

@@ -41,11 +41,7 @@ class Pool:
         return array
 
     def give(self, array: Tensor) -> None:
-        """Keep an array of `take` for later, unless it has no whole to go back to.
-
-        Small arrays have none. Neither has one that autograd's hooks for saved
-        tensors have seen, and may hold: what comes back from them is another tensor.
-        """
+        """Keep an array of `take` for later, unless it is small or let go."""
         whole = getattr(array, "whole", None)
         if whole is None:
             return
@@ -56,6 +52,10 @@ class Pool:
             self.held += whole.nbytes
             while self.held > self.most:
                 self._drop()
+
+    def let_go(self, array: Tensor) -> None:
+        """Never use an array again, since others may hold it now."""
+        array.__dict__.pop("whole", None)
 
     def clear(self) -> None:
         """Free all that waits."""

@@ -25,7 +25,7 @@ from gatebook.fused.trace import Options, Program, Step, Unprintable, like, trac
 from gatebook.recurrence.cells import Core, noise_blocks
 
 # Read now: the file may be exchanged under a running program, and its Python not.
-KERNEL = (Path(__file__).parent / "kernel.c").read_text()
+KERNEL = (Path(__file__).parent / "kernel.c").read_text(encoding="utf-8")
 FLAGS = (
     "-O3",
     "-std=gnu11",
@@ -126,14 +126,14 @@ def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
     words = [repr(core), repr(options), str(dtype)]
     words += [*compiler(), *FLAGS, torch.__version__, _processor()]
-    return key(*words, Path(__file__).read_text(), KERNEL)
+    return key(*words, Path(__file__).read_text(encoding="utf-8"), KERNEL)
 
 
 @functools.cache
 def _processor() -> str:
     """What the processor can do; code made for another one may not run here."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -146,7 +146,13 @@ def _compile(text: str, file: Path) -> None:
         made = Path(folder) / "step.so"
         command = [*compiler(), *FLAGS, "-x", "c", "-", "-o", str(made)]
         try:
-            done = subprocess.run(command, input=text, capture_output=True, text=True)
+            done = subprocess.run(
+                command,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except OSError as error:
             raise NoCompiler(f"the C compiler cannot be run: {error}") from error
         if done.returncode:

@@ -80,7 +80,7 @@ def _address(function: Any) -> int | None:
 def openmp() -> ctypes.CDLL | None:
     """The OpenMP library that this process has loaded, if it speaks GNU's."""
     try:
-        lines = Path("/proc/self/maps").read_text().splitlines()
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     names = {line.split()[-1] for line in lines if "omp" in line.rpartition("/")[2]}

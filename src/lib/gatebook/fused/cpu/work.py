@@ -95,11 +95,24 @@ class Setting:
         return mask | {"blind_step": step, "blind_row": row}
 
 
+Kept = tuple[Tensor, Tensor, Tensor, Tensor]
+"""What the backward pass reads: the outputs of all steps, and the arrays P, R and C."""
+
+
 class Work:
-    """The arrays of one pass, and the calls of the C code on them."""
+    """The arrays of one pass, and the calls of the C code on them.
+
+    A backward pass gets those that the forward pass kept.
+    """
 
     def __init__(
-        self, setting: Setting, x: Tensor, w_hh: Tensor, h0: Tensor, c0: Tensor
+        self,
+        setting: Setting,
+        x: Tensor,
+        w_hh: Tensor,
+        h0: Tensor,
+        c0: Tensor,
+        kept: Kept | None = None,
     ):
         self.setting, self.code = setting, setting.kernel.code
         (self.steps, self.batch, self.features) = x.shape
@@ -109,25 +122,30 @@ class Work:
         self.hold = self.steps
         if not setting.differentiable:
             self.hold = min(self.steps, self.chunk)
-        rows = self.hold * self.batch
-        self.width, apart = w_hh.shape[0], len(setting.kernel.apart) * self.units
+        self.width = w_hh.shape[0]
         self.spans = _spans(setting.core, setting.kernel)
+        self.h0, self.c0 = h0, c0
+        self.out: Tensor | None = None
+        if kept is None:
+            self._make_arrays(x)
+        else:
+            self.hs, self.p, self.r, self.cs = kept
+
+    def _make_arrays(self, x: Tensor) -> None:
+        apart = len(self.setting.kernel.apart) * self.units
+        rows = self.hold * self.batch
+        held = (self.hold, self.batch, self.units)
         self.p = pool.take((rows, self.width), x.dtype)
         self.r = pool.take((rows, apart), x.dtype)
-        state = (self.steps, self.batch, self.units)
-        tied = setting.core.tied
-        held = (self.hold, self.batch, self.units)
-        self.cs = pool.take((0,) if tied else held, x.dtype)
-        self.hs: Tensor | None = x.new_empty(state)
-        self.out: Tensor | None = self.hs
-        if setting.alive is not None:
-            self.out = x.new_empty(state)
-        self.h0: Tensor | None = h0
-        self.c0: Tensor | None = c0
+        self.cs = pool.take((0,) if self.setting.core.tied else held, x.dtype)
+        self.hs = x.new_empty((self.steps, self.batch, self.units))
+        self.out = self.hs
+        if self.setting.alive is not None:
+            self.out = torch.empty_like(self.hs)
 
-    def forget(self) -> None:
-        """Drop what autograd keeps: a result that held itself would never be freed."""
-        self.out = self.hs = self.h0 = self.c0 = None
+    def kept(self) -> Kept:
+        """What the backward pass needs."""
+        return self.hs, self.p, self.r, self.cs
 
     def release(self) -> None:
         """Give the large arrays back for the next pass."""
@@ -136,7 +154,6 @@ class Work:
 
     def last(self) -> tuple[Tensor, Tensor]:
         """Copies of the last states."""
-        assert self.hs is not None
         h = self.hs[-1].clone()
         return h, h.clone() if self.setting.core.tied else self._last_c().clone()
 
@@ -184,15 +201,11 @@ class Work:
     def backward(
         self,
         w_hh: Tensor,
-        hs: Tensor,
-        h0: Tensor,
-        c0: Tensor,
         dout: Tensor,
         dh: Tensor,
         dc: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Turn P into its gradient; returns the gradients of the first states."""
-        self.hs, self.h0, self.c0 = hs, h0, c0
         panels = self._panels(w_hh, back=True)
         # Read and written by rows, whatever view the gradients are.
         rows = torch.contiguous_format
@@ -215,16 +228,16 @@ class Work:
         """The input weight's gradient, dP' x."""
         return self._outer(self.p, x.reshape(-1, x.shape[-1]))
 
-    def recurrent_gradient(self, hs: Tensor, h0: Tensor) -> Tensor:
+    def recurrent_gradient(self) -> Tensor:
         """The recurrent weight's gradient, dR' h_{t-1}; R is P but for blocks apart."""
-        grad = hs.new_zeros(self.width, self.units)
+        grad = self.hs.new_zeros(self.width, self.units)
         for own, apart in self.spans:
             source, place = self.p, own
             if apart >= 0:
                 source, place = self.r, self._place(apart)
             rows = source.view(self.steps, self.batch, -1)[..., place]
-            self._add_outer(rows[:1], h0[None], grad[own])
-            self._add_outer(rows[1:], hs[:-1], grad[own])
+            self._add_outer(rows[:1], self.h0[None], grad[own])
+            self._add_outer(rows[1:], self.hs[:-1], grad[own])
         return grad
 
     def bias_gradient(self, recurrent: bool) -> Tensor:
