@@ -157,6 +157,8 @@ def test_noise_acts_in_training_and_follows_the_seed(kind):
 # -- when the short way must not be taken -----------------------------------------
 
 
+# torch.func.jvp imports what torch itself calls deprecated.
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
 def test_the_short_way_is_left_where_it_would_be_wrong(short):
     cell, x = LSTMCell(3, 4, gate="UR").eval(), torch.randn(2, 3)
     with torch.no_grad():

@@ -22,7 +22,7 @@ from gatebook.recurrence.cells import Core
 from gatebook.recurrence.scan import Weights
 
 _KINDS = (torch.float32, torch.float64)
-_SIZES, _ARRAYS = [ctypes.c_size_t] * 2, [ctypes.c_void_p] * 6
+_TYPES: Any = (*[ctypes.c_size_t] * 2, *[ctypes.c_void_p] * 6)
 
 
 class Step:
@@ -51,7 +51,7 @@ class Step:
             made = kernel(self.core, options, self.dtype).code.step
         except (Unprintable, NoCompiler):
             return None
-        made.argtypes = _SIZES + _ARRAYS
+        made.argtypes = _TYPES
         return made
 
     def applies(self, weights: Weights, x: Tensor, h: Tensor, c: Tensor) -> bool:

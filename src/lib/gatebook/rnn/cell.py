@@ -37,7 +37,14 @@ class Cell(Gated):
         seed: int | None = None,
     ):
         super().__init__(
-            input_size, hidden_size, bias, gate, h_detach, c_detach, zoneout, seed
+            input_size,
+            hidden_size,
+            bias,
+            gate=gate,
+            h_detach=h_detach,
+            c_detach=c_detach,
+            zoneout=zoneout,
+            seed=seed,
         )
         self._make_weights("", self.input_size, device, dtype)
         self.reset_parameters()
@@ -64,9 +71,10 @@ class Cell(Gated):
         """The same as a sequence of one step."""
         spec = stack.Spec(self.core, 1, False, 0.0, self.zoneout, 0.0)
         layers = stack.Layers(spec, (weights,), self.streams if self.training else None)
-        batch = [t if t.dim() == 2 else t[None] for t in (x, h, c)]
-        _, h, c = stack.run([layers], *([t[None]] for t in batch))[0]
-        return (h[0], c[0]) if x.dim() == 2 else (h[0, 0], c[0, 0])
+        flat = x.dim() == 1
+        xs, hs, cs = ([t[None, None] if flat else t[None]] for t in (x, h, c))
+        _, h, c = stack.run([layers], xs, hs, cs)[0]
+        return (h[0, 0], c[0, 0]) if flat else (h[0], c[0])
 
     def _state(
         self, given: Tensor | None, x: Tensor, name: str, weights: Weights

@@ -41,6 +41,7 @@ class Gated(nn.Module):
         input_size: int,
         hidden_size: int,
         bias: bool,
+        *,
         gate: str | Gate,
         h_detach: float,
         c_detach: float,

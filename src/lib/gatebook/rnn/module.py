@@ -26,6 +26,7 @@ class RNN(Gated):
     shapes with other blocks in their rows, and refuses it.
     """
 
+    weight_ih_l0: Tensor
     core_type: type[Core]
     torch_type: type[nn.RNNBase]
 
@@ -61,9 +62,18 @@ class RNN(Gated):
         checks.check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
         checks.check_biases(bias, bias_start, single_bias, gate_bias)
-        sizes = (input_size, hidden_size, bias)
-        rules = (gate, h_detach, c_detach, zoneout)
-        super().__init__(*sizes, *rules, seed, gate_bias, reset)
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias,
+            gate=gate,
+            h_detach=h_detach,
+            c_detach=c_detach,
+            zoneout=zoneout,
+            seed=seed,
+            gate_bias=gate_bias,
+            reset=reset,
+        )
         self.num_layers, self.proj_size = int(num_layers), 0
         self.batch_first, self.bidirectional = batch_first, bidirectional
         self.dropout, self.weight_drop = float(dropout), float(weight_drop)
@@ -85,7 +95,7 @@ class RNN(Gated):
         return _underscored(self.suffixes())
 
     @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """The parameters, a list for each layer and direction, in torch's order."""
         return [
             [p for p in self._weights(row).all() if p is not None]
@@ -137,8 +147,7 @@ class RNN(Gated):
         out, h, c = self._layers(x, h, c, lengths)
         pack = Packer(packed, lengths)
         for gates in (self.recorder or {}).values():
-            for name, value in gates.items():
-                gates[name] = pack(value)
+            gates |= {k: pack(v) for k, v in gates.items() if isinstance(v, Tensor)}
         return pack(out), h, c
 
     def _layers(
