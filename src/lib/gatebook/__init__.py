@@ -1,10 +1,8 @@
-"""gatebook: LSTM gates that saturate, refine and detach, and what to learn from them.
+"""gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
-The names most users need are here; the modules hold the rest:
-`gates` (the grid), `cells` (one step), `scan` (the recurrence), `fused` (the same,
-fast), `rnn` (the modules),
-`record` (gate recorder), `compress` (small files), `tasks`, `train`, `results`,
-`plots`, `run`.
+The names that most users need are here. The packages have the rest: ``gates`` (the
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
+loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
 """
 
 from gatebook.fused import reference

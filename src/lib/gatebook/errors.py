@@ -68,7 +68,7 @@ def check_count(parameter: str, value: Any, least: int = 1) -> None:
 
 
 def check_integer(parameter: str, value: Any) -> None:
-    """Raise ``TypeError`` unless ``value`` is an integer; a truth value is not."""
+    """Raise ``TypeError`` unless ``value`` is an integer; a bool does not count."""
     if not _is_integer(value):
         raise TypeError(f"{parameter} is {value!r}; allowed: an integer")
 

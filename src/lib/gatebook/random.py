@@ -61,7 +61,7 @@ class Streams:
         seed: any integer; equal seeds give equal draws.
 
     Raises:
-        TypeError: for a seed that is no integer.
+        TypeError: for a seed that is not an integer.
 
     Example:
         >>> streams = Streams(0)
@@ -88,7 +88,7 @@ class Streams:
         kind = torch.device(device).type
         name = f"{purpose}@{kind}"
         if name not in self._generators:
-            # Meta tensors hold no numbers, and there is no generator on their device.
+            # Meta tensors hold no numbers, and their device has no generator.
             place = "cpu" if kind == "meta" else device
             self._generators[name] = generator(self.seed, purpose, device=place)
         return self._generators[name]
@@ -174,8 +174,8 @@ Context = contextlib.AbstractContextManager[None]
 def same_draws(model: nn.Module) -> Callable[[], tuple[Context, Context]]:
     """For ``context_fn`` of `torch.utils.checkpoint.checkpoint`: draw the same again.
 
-    That function runs a pass anew before its gradient, to save memory, and puts
-    torch's own generators back for it. The streams of a model it does not know: noise,
+    To save memory, that function repeats a forward pass before its gradient, and first
+    restores torch's own generators. It does not know a model's streams: noise,
     detaching, dropout, zoneout and weight drop would differ between the two passes,
     and the gradient would be wrong.
 

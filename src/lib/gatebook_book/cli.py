@@ -87,7 +87,7 @@ def sweep(
     ] = None,
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
     workers: Annotated[
-        int | None, typer.Option(help="Points at once; default: one a core.")
+        int | None, typer.Option(help="Points at once; default: one per core.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each point.")] = 1,
     scheduler: Annotated[
@@ -129,7 +129,7 @@ def reproduce(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     workers: Annotated[
-        int | None, typer.Option(help="Runs at once on a CPU; default: one a core.")
+        int | None, typer.Option(help="Runs at once on a CPU; default: one per core.")
     ] = None,
 ) -> None:
     """Make the runs that the ledger lacks, the most valuable first.

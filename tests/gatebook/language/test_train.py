@@ -130,7 +130,7 @@ def test_lengths_of_windows_are_as_the_code_draws_them():
 
 def test_more_validations_than_windows_are_refused_at_once():
     recipe = Recipe(1, batch_size=4, bptt=70, checks=5)
-    message = "checks is 5 with a bptt of 70, .* 300 tokens a column.*at most 4"
+    message = "checks is 5 with a bptt of 70, .* 300 tokens per column.*at most 4"
     with pytest.raises(ValueError, match=message):
         fit(model(), small(), recipe)
 

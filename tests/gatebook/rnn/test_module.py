@@ -320,7 +320,7 @@ def test_weights_are_listed_as_torch_lists_them(bias):
         assert all(map(torch.equal, a, b)) and len(a) == len(b)
 
 
-def test_dropout_of_a_single_layer_is_told_to_do_nothing():
+def test_dropout_of_a_single_layer_warns_that_it_does_nothing():
     with pytest.warns(UserWarning, match="dropout is 0.5 and num_layers is 1"):
         LSTM(3, 4, dropout=0.5)
     GRU(3, 4, num_layers=2, dropout=0.5, proj_size=0)

@@ -89,7 +89,7 @@ def test_a_page_without_claims_says_so(book, cli):
     refused(book, cli("ledger", "frist"), "unknown page 'frist'; did you mean 'first'")
 
 
-def test_a_lost_kernel_is_told_with_what_to_do(book, cli, monkeypatch):
+def test_a_lost_kernel_is_reported_with_what_to_do(book, cli, monkeypatch):
     def lost(*_):
         raise KernelLost("page first: its kernel died")
 

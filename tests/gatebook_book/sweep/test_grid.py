@@ -99,7 +99,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("grid", "message"), MISTAKES)
-def test_a_mistake_is_told_before_any_point_starts(book, grid, message):
+def test_a_mistake_is_reported_before_any_point_starts(book, grid, message):
     with pytest.raises(ValueError) as error:
         points("first", "laptop", [grid], {})
     assert message in str(error.value)

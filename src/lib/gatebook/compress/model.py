@@ -86,7 +86,7 @@ class Compressed:
         self.model, self.forms = model, forms
 
     def sizes(self) -> list[Size]:
-        """One a compressed matrix, named "layer/part/gate"."""
+        """One per compressed matrix, named "layer/part/gate"."""
         state = self.model.state_dict()
         return [_size(p, f, p.read(state)) for p, f in self.forms.items()]
 
@@ -202,7 +202,7 @@ def quantised(
     gates: str | Sequence[str] = "own",
     layers: Sequence[str] | None = None,
 ) -> Compressed:
-    """The gates' weights as integers of some bits with a scale a row.
+    """The gates' weights as integers of few bits with one scale per row.
 
     Arguments:
         model: as for `apply`.

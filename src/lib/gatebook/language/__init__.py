@@ -8,6 +8,6 @@
 `positions`             the loss by the place of a word in its article
 `cache`                 the continuous cache
 `generate`              text from a model
-`artefact`              a trained model to give away, with its card
+`artefact`              a trained model to publish, with its card
 ======================  ==================================================
 """

@@ -1,4 +1,4 @@
-"""A trained language model to give away: one checked file and a card that explains it.
+"""A trained language model to publish: one checked file and a card that explains it.
 
 The folder holds ``model.safetensors`` (weights; in the header, as JSON, what the model
 is built with and its words; a SHA-256 sum of it all) and ``README.md``, the card.

@@ -142,7 +142,7 @@ def from_files(
     test: str | Path | None = None,
     least: int = 1,
 ) -> Corpus:
-    """Your own text: words between white space, a sentence or paragraph a line.
+    """Your own text: words between white space, one sentence or paragraph per line.
 
     Empty lines are left out. `gatebook.language.lines.tokens` parts words from marks,
     if need be.
@@ -232,7 +232,7 @@ def _frequent(lines: Lines, least: int) -> list[list[str]]:
 def _ids(lines: Lines, index: dict[str, int], grow: bool) -> Int64[Tensor, " N"]:
     """Ids of all lines; new words enter ``index`` if it may grow.
 
-    Eight bytes a word, so that WikiText-103 takes less than a gigabyte.
+    Eight bytes per word, so that WikiText-103 takes less than a gigabyte.
     """
     ids = array("q")
     for words in lines:

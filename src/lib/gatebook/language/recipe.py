@@ -15,10 +15,10 @@ OPTIMIZERS = ("NT-ASGD", "Adam")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training, the model and the text aside.
+    """Everything that decides a training run except the model and the text.
 
-    The defaults are AWD-LSTM's for Penn Treebank (its README's command), but for the
-    number of epochs.
+    The defaults are AWD-LSTM's for Penn Treebank (the command in its README), except
+    for the number of epochs.
 
     Arguments:
         epochs: passes over the text.
@@ -34,7 +34,7 @@ class Recipe:
         ar: α, weight of the mean squared output after dropout.
         tar: β, weight of the mean squared difference of outputs a step apart.
         weight_decay: of the optimiser, on all weights.
-        checks: validations an epoch.
+        checks: validations per epoch.
     """
 
     epochs: int

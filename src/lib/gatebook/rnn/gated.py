@@ -76,7 +76,7 @@ class Gated(nn.Module):
 
     @staticmethod
     def _zoneout(given: Any) -> tuple[float, float]:
-        """The probabilities of c and of h, from what the user gives."""
+        """The probabilities of c and of h, which an LSTM and a GRU take differently."""
         raise NotImplementedError
 
     def _rows(self) -> tuple[str, ...]:

@@ -299,7 +299,7 @@ class LSTM(RNN):
         input_size: features of the input.
         hidden_size: H, units of each layer.
         num_layers: stacked layers.
-        bias: two bias vectors a layer, as torch has them; ``False`` needs a gate
+        bias: two bias vectors per layer, as in torch; ``False`` needs a gate
             whose bias starts at 0.
         batch_first: input and output as (B, T, features).
         dropout: probability of dropout between layers, in training.
@@ -314,7 +314,7 @@ class LSTM(RNN):
             ``"uniform"`` draws all of them from U(-1/√H, 1/√H) as `torch.nn.LSTM`
             does, and adds the gate's law: the start in the code of P1 (g2_lstm.py)
             and P3 (lstm_cell.py).
-        single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias a layer,
+        single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias per layer,
             as in the code of P1. With two, Adam moves a gate twice as far.
         gate_bias: where the gate's own bias b_f is. ``"inside"`` puts its law into
             ``bias_ih``, whose blocks then train apart. ``"shared"`` keeps ONE trained

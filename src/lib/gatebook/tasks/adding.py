@@ -19,7 +19,7 @@ class Adding:
 
     Arguments:
         length: N, the sequence's length in steps (at least 2).
-        batch_size: sequences a batch.
+        batch_size: sequences per batch.
         seed: decides all batches.
         validation_size: sequences that scores are taken on.
     """

@@ -80,7 +80,7 @@ def load_checkpoint(
 
 
 def progress_of(path: Path) -> dict[str, Any]:
-    """The progress alone, for who must know it before there is an optimiser.
+    """The progress alone, for a caller that needs it before there is an optimiser.
 
     Raises:
         CheckpointError: if the file is missing, cut short or altered.
@@ -89,9 +89,9 @@ def progress_of(path: Path) -> dict[str, Any]:
 
 
 def parts(model: nn.Module) -> dict[str, str]:
-    """What a model consists of: each part without parts of its own, in words.
+    """What a model consists of: each part that has no parts of its own, as text.
 
-    Equal shapes do not tell one gate from another.
+    Shapes alone do not distinguish one gate from another.
     """
     leaves = {n: m for n, m in model.named_modules() if not list(m.children())}
     return {f"model.{n}" if n else "model": repr(m) for n, m in leaves.items()}

@@ -13,7 +13,13 @@ from typing import Any
 import jupytext
 import papermill
 import yaml
-from gatebook.errors import check_choice, check_count, check_positive, suggest
+from gatebook.errors import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_probability,
+    suggest,
+)
 from gatebook.files import read_text
 from gatebook.gates import GATES
 
@@ -25,10 +31,22 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
+        check_count
+    ),
+    r"p|dropout_\w+|weight_drop": check_probability,
     r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,
 }
-"""What numbers a parameter may have, by its name; a page checks the rest itself."""
+"""What numbers a parameter may have, by its name; those of `ANY` are free.
+
+Not by its type: a cell evaluates its annotations, so that every page would begin with
+an import of types such as ``Positive``, and papermill shows a reader only their name.
+A test holds that each number of each page has one rule here or is in `ANY`.
+"""
+
+ANY = ("seed", "seeds", "bias", "spread")
+"""Numbers of which every finite one will do, or that the page checks itself."""
 
 _SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
 

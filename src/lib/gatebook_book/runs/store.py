@@ -213,7 +213,7 @@ def read(file: Path) -> Run:
     """One stored run; ``None`` in a curve stands for a value that was not finite.
 
     Raises:
-        ValueError: if the file is no stored run, naming it.
+        ValueError: if the file is not a stored run, naming it.
     """
     return _parsed(file.read_bytes(), file)
 

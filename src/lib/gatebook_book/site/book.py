@@ -47,7 +47,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
 
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
-        workers: pages that run at once; by default one a core.
+        workers: pages that run at once; by default one per core.
 
     Returns:
         the site's first page.
@@ -203,7 +203,7 @@ def _run_one(page: Page, profile: str) -> int:
     started = time.monotonic()
     print(f"[{page.name}] running at the {profile} profile", flush=True)
     command = [sys.executable, "-m", "gatebook_book.cli", "run", page.name]
-    # One thread a page: pages run side by side, and two pages of two threads each
+    # One thread per page: pages run side by side, and two pages of two threads each
     # on two cores take longer than one after the other.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     code = subprocess.run(

@@ -1,5 +1,8 @@
 """A Sphinx extension: mends what the theme and myst-nb write into the pages.
 
+Most of it comes from code, not from templates: myst-nb's cells, docutils' citations,
+and the theme's function that lists its scripts. So no template can take its place.
+
 The theme is pinned, and the tests in ``tests/browser`` find what is no longer mended.
 """
 

@@ -1,4 +1,9 @@
-"""What must hold before the site is published; the workflow runs the same."""
+"""What must hold before the site is published; the workflow runs the same.
+
+Sphinx checks the references that it makes itself, and its link check asks other hosts.
+Neither reads the pages as they are written, with the addresses of the theme, of widgets
+and of downloads; that is done here. The weekly workflow asks the links to other sites.
+"""
 
 import re
 import subprocess
@@ -67,7 +72,7 @@ def _warn_of_edited_code() -> None:
 def foreign_files(site: Path) -> list[str]:
     """What pages and style sheets load from other hosts or from this machine's disk.
 
-    A link that a reader may follow is none of these.
+    A link that a reader may follow does not count.
 
     Returns:
         lines ``page: address``.
