@@ -6,8 +6,6 @@ import numbers
 from collections.abc import Iterable
 from typing import Any
 
-import torch
-
 
 class DataError(RuntimeError):
     """A data file is missing, cut short or altered; the message names it."""
@@ -81,6 +79,8 @@ def check_flag(parameter: str, value: Any) -> None:
 
 def check_device(parameter: str, value: str) -> None:
     """Raise ``ValueError`` unless ``value`` is a device that this machine has."""
+    import torch  # here alone: the other checks are for programs that start at once
+
     known = ["cpu"]
     if torch.cuda.is_available():
         known += ["cuda", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]

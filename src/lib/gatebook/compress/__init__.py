@@ -29,7 +29,7 @@ module itself is built from the file; any other is read with ``load(file, into=â
 `sharpness`             the loss after the worst change, to first order
 ======================  ==================================================
 
-Weights are compressed, biases are not, as in P1's code. Which ones is said by name:
+As in P1's code, weights are compressed and biases are not. Gates are chosen by name:
 ``gates="own"`` means the blocks of the gate itself, which are P1's input and forget
 gates in an LSTM, and ``"refine"``, ``"master_forget"`` and ``"master_input"`` where a
 gate has them. A GRU's input gate is tied and has no block.

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
 from gatebook.compress.places import Place, layers, recurrent
-from gatebook.files import read_checked, write_checked
 from gatebook.rnn.names import name_gates, without_names
 
 FORMAT = "gatebook.compress 1"

@@ -47,7 +47,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Size:
-    """What something takes, before compression and after."""
+    """The size of something before and after compression."""
 
     name: str
     numbers_before: int
@@ -77,8 +77,8 @@ class Compressed:
     """A model whose gates are stored in small forms.
 
     Attributes:
-        model: what the stored numbers stand for, with usual weights, in evaluation
-            mode. It is a copy; the model that was compressed stays as it was.
+        model: the model with its stored weights decoded, in evaluation mode. It is a
+            copy; the model that was compressed stays as it was.
         forms: the stored form of each compressed matrix.
     """
 

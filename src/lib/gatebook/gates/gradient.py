@@ -37,7 +37,7 @@ class _Detach(Full):
 
     Arguments:
         p: probability of DETACHING, in [0, 1].
-        per: ``"step"`` draws once a time step for the whole batch, as the authors'
+        per: ``"step"`` draws once per time step for the batch, as the authors'
             code does; ``"example"`` draws for each sequence of the batch.
     """
 

@@ -26,7 +26,7 @@ class Silent:
 
 
 _PART = 2**16
-"""Numbers of noise that are made at a time; not in the draws, which go on."""
+"""How many noise values are made at a time; the draws do not depend on it."""
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import Tensor
 
+from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
-from gatebook.files import FileError, read_checked, write_atomic, write_checked
+from gatebook.files import FileError, write_atomic
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel

@@ -1,4 +1,4 @@
-"""The continuous cache: words of the last steps are likelier now (Grave et al. 2016).
+"""The continuous cache: recent words become more likely (Grave et al. 2016).
 
 The model's outputs h and the words that followed them are kept for some steps. With
 h_t at hand, a word has the probability
@@ -67,7 +67,7 @@ def cache_log_probability(
     Arguments:
         text: what has been read.
         window: steps that the cache holds.
-        theta: θ, how much nearer counts for more; 0 counts the words of the window.
+        theta: θ, the weight of similarity; 0 counts the words of the window.
         first: index of the first target that is looked up.
 
     Raises:

@@ -75,9 +75,10 @@ def fit(
 ) -> Progress:
     """Train a model; it ends with the weights that were best on the validation text.
 
-    A loss or gradient that is not finite ends the run as diverged. With a checkpoint
-    the run goes on from it and ends with the same numbers. Ctrl-C waits for the end
-    of the step, stores the state and is raised then; a second one stops at once.
+    A loss or gradient that is not finite ends the run as diverged. If the checkpoint
+    exists, the run resumes from it and ends with the same numbers. On Ctrl-C the step
+    is finished, the state is stored, and ``KeyboardInterrupt`` is raised; a second
+    Ctrl-C stops at once.
 
     Arguments:
         model: changed in place.
@@ -230,7 +231,7 @@ class _Training:
         length = recipe.bptt
         if recipe.varied:
             drawn = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
-            length = recipe.length(drawn, place.phase)
+            length = recipe.length(drawn, progress.phase)
         # The rate goes with the length drawn, even where the text ends before it.
         _set_rate(self.optimizer, recipe.learning_rate * length / recipe.bptt)
         window = self.text.window(progress.row, length, self.device)

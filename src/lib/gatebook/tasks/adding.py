@@ -75,7 +75,7 @@ class Adding:
         return 1 / 6
 
     def describe(self) -> dict[str, object]:
-        """All that decides its numbers, the seed aside, and its source."""
+        """Everything that decides its numbers except the seed, and its source."""
         return {
             "task": "adding",
             "length": self.length,

@@ -118,7 +118,7 @@ class Copy:
         return math.log(SYMBOLS) * TOKENS / self.steps_read
 
     def describe(self) -> dict[str, object]:
-        """All that decides its numbers, the seed aside, and its source."""
+        """Everything that decides its numbers except the seed, and its source."""
         return {
             "task": "copy",
             "length": self.length,

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gatebook.files import Content, FileError, read_checked, write_checked
+from gatebook.checked import Content, read_checked, write_checked
+from gatebook.files import FileError
 from gatebook.random import streams_of
 from gatebook.rnn.names import name_gates
 

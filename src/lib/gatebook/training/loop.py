@@ -128,7 +128,7 @@ def build(
 
 @dataclass
 class History:
-    """What a run left behind.
+    """The record of a run.
 
     ``curves`` holds lists of equal length: ``step`` and one per score; ``loss`` there
     is the validation's. ``train_loss`` is the mean since the last evaluation.
@@ -257,16 +257,16 @@ def fit(
 ) -> History:
     """Train ``model`` on ``task``.
 
-    A loss or gradient that is not finite ends the run as diverged. With a
-    checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had; a file of another model, task or plan is refused. (A task
-    is known by the fields of its dataclass and by what it describes.) Ctrl-C waits for
-    the end of the step, where the state is whole; then the state is stored and Ctrl-C
-    raised. A second one stops at once.
+    A loss or gradient that is not finite ends the run as diverged. If the checkpoint
+    file exists, the run resumes from it and ends with the same numbers as one without
+    interruption; a file of another model, task or plan is refused. (A task is
+    identified by the fields of its dataclass and by its description.) On Ctrl-C the
+    step is finished, the state is stored, and ``KeyboardInterrupt`` is raised. A second
+    Ctrl-C stops at once.
 
     Arguments:
-        model: changed in place; put into training mode unless it is in it, so that
-            parts which are not in training mode then stay as they are.
+        model: changed in place; put into training mode unless it already is, so
+            that a model in training mode may have parts in evaluation mode.
         task: gives the batch of each step.
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.

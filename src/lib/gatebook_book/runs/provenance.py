@@ -22,7 +22,7 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "commit": commit(),
         "peak_memory_mb": round(peak_memory(device) / 2**20),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
 
