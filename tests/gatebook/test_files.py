@@ -8,12 +8,8 @@ import sys
 
 import pytest
 import torch
-from gatebook.files import (
-    FileError,
-    read_checked,
-    write_atomic,
-    write_checked,
-)
+from gatebook.checked import read_checked, write_checked
+from gatebook.files import FileError, write_atomic
 from safetensors.torch import save_file
 
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from gatebook.files import FileError, read_checked, write_checked
+from gatebook.checked import read_checked, write_checked
+from gatebook.files import FileError
 from gatebook.language import artefact
 from gatebook.language.artefact import CARD, MODEL, read, release
 from gatebook.language.corpus import Corpus

@@ -12,7 +12,6 @@ import jupytext
 import nbformat
 import papermill
 import pytest
-from gatebook_book import cli as commands
 from gatebook_book.pages.execute import KernelLost, PageError, context_of, run_page
 from gatebook_book.pages.pages import find
 from gatebook_book.runs.store import Store
@@ -93,7 +92,7 @@ def test_a_lost_kernel_is_reported_with_what_to_do(book, cli, monkeypatch):
     def lost(*_):
         raise KernelLost("page first: its kernel died")
 
-    monkeypatch.setattr(commands, "run_page", lost)
+    monkeypatch.setattr("gatebook_book.pages.execute.run_page", lost)
     code, _, error = cli("run", "first")
     assert code == 1
     assert "its kernel died; the same command goes on from there" in error

@@ -231,7 +231,7 @@ class _Training:
         length = recipe.bptt
         if recipe.varied:
             drawn = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
-            length = recipe.length(drawn, place.phase)
+            length = recipe.length(drawn, progress.phase)
         # The rate goes with the length drawn, even where the text ends before it.
         _set_rate(self.optimizer, recipe.learning_rate * length / recipe.bptt)
         window = self.text.window(progress.row, length, self.device)

@@ -2,16 +2,16 @@
 
 import ast
 import functools
+import io
 import math
 import re
-from collections.abc import Callable
+import tokenize
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jupytext
-import papermill
 import yaml
 from gatebook.errors import (
     check_choice,
@@ -21,7 +21,6 @@ from gatebook.errors import (
     suggest,
 )
 from gatebook.files import read_text
-from gatebook.gates import GATES
 
 from gatebook_book.paths import root
 
@@ -152,6 +151,8 @@ class Page:
 
     def notebook(self) -> Any:
         """The page as a notebook without outputs."""
+        import jupytext  # not for the list of pages, which is there at once
+
         return jupytext.reads(self.text, fmt="md:myst")
 
     def parameters(self) -> dict[str, Parameter]:
@@ -175,6 +176,8 @@ class Page:
             ValueError: for an unknown profile, name or gate, a value of a wrong type,
                 or one that `RULES` does not allow.
         """
+        from gatebook.gates import GATES  # brings torch, which `parameters` needs not
+
         known = self.parameters()
         values = read_profile(profile).get(self.name) or {}
         for name in (*values, *given):
@@ -193,19 +196,35 @@ class Page:
         return chosen
 
 
+CELL = re.compile(
+    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters\]\n(.*?)^```$", re.M | re.S
+)
+"""The cell of parameters in a page's text."""
+
+
 @functools.lru_cache(maxsize=64)
 def _parameters(text: str) -> dict[str, Parameter]:
-    """Parameters of a page's text, read once: a sweep asks for each of its points."""
-    found = papermill.inspect_notebook(jupytext.reads(text, fmt="md:myst"))
+    """Parameters of a page's text, read once: a sweep asks for each of its points.
+
+    papermill reads the same; it takes two seconds to start.
+    """
+    cell = CELL.search(text)
+    code = cell[1] if cell else ""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    notes = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
     return {
-        name: Parameter(
-            name,
-            entry["inferred_type_name"],
-            ast.literal_eval(entry["default"]),
-            entry["help"].strip(),
-        )
-        for name, entry in found.items()
+        name: Parameter(name, kind, value, notes.get(line, "").lstrip("#").strip())
+        for name, kind, value, line in _assigned(code)
     }
+
+
+def _assigned(code: str) -> Iterator[tuple[str, str, Any, int]]:
+    """Name, annotation, value and last line of each ``name: type = value``."""
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.AnnAssign) and node.value:
+            value = ast.literal_eval(node.value)
+            line = node.end_lineno or node.lineno
+            yield ast.unparse(node.target), ast.unparse(node.annotation), value, line
 
 
 _yaml = functools.lru_cache(maxsize=16)(yaml.safe_load)

@@ -257,7 +257,7 @@ def _render(executed: list[Page], profile: str) -> None:
     tool = Path(sys.executable).with_name("jupyter-book")
     flags = ["--all", "-W", "-n", "--keep-going"]
     utf8 = os.environ | {"PYTHONUTF8": "1"}  # it opens files as the locale says
-    command = [tool, "build", ".", *flags]
+    command = [str(tool), "build", ".", *flags]
     code = subprocess.run(command, cwd=root(), env=utf8).returncode
     if code:
         raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")
