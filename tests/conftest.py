@@ -2,6 +2,8 @@
 
 import signal
 import socket
+from collections import Counter
+from collections.abc import Iterator
 
 import beartype
 from jaxtyping import install_import_hook
@@ -38,3 +40,23 @@ def offline(monkeypatch):
 
     monkeypatch.setattr(socket, "create_connection", connect)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """The last line of all says what was not tested, and why."""
+    yield
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped"):
+        print(not_tested(reporter.stats["skipped"]))
+
+
+def not_tested(skipped: list[pytest.TestReport]) -> str:
+    """How many tests were skipped, by reason, the most frequent one first."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in skipped
+        if isinstance(report.longrepr, tuple)
+    )
+    parts = [f"{count} ({reason})" for reason, count in reasons.most_common()]
+    return f"not tested: {', '.join(parts)}"

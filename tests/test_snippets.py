@@ -23,6 +23,15 @@ def test_readme_and_front_page_show_the_same_quick_start():
     assert python_in(root() / "README.md") == python_in(root() / "book/index.md")
 
 
+def test_the_training_of_the_reference_runs():
+    text = python_in(root() / "book/reference/training.md")
+    shorter = text.replace("steps=1000", "steps=2").replace("length=20", "length=2")
+    assert shorter != text
+    names: dict = {}
+    exec(shorter, names)
+    assert names["history"].step == 2
+
+
 def test_three_lines_compress_a_users_own_lstm(tmp_path):
     page = (root() / "book/compression/language.md").read_text()
     lines = re.search(r"^small = .*\n.*\nagain = .*$", page, re.MULTILINE)[0]

@@ -1,90 +1,94 @@
-"""Write requirements.lock and environment.yml from what is installed here.
+"""Write the lock: every version that the book is made with, for all platforms.
 
     make lock
-    python tools/lock.py --check    # write nothing; fail if they would change
+    make lock UPGRADE=--upgrade     # all packages but torch at their newest
+    python tools/lock.py --check    # write nothing; fail if it would change
 
-The lock holds every package that pyproject.toml asks for, directly or not, with its
-exact version; what else lies in the environment is left out. A local version such as
-``2.13.0+cpu`` is written without its suffix, so that any build of it will do.
+uv resolves what pyproject.toml asks for, and keeps the versions that are locked
+already. Three files hold the result:
+
+- ``requirements.lock``: all packages but torch, with hashes.
+- ``torch.lock``: torch and the CUDA libraries that its build on PyPI needs. It has no
+  hashes: torch 2.13.0 comes in several builds (CUDA, CPU only, a vendor's own), and
+  any of them will do.
+- ``environment.yml``: the same versions for conda users.
 """
 
 import difflib
+import re
+import subprocess
 import sys
-import tomllib
-from importlib import metadata
+import tempfile
 from pathlib import Path
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
 ROOT = Path(__file__).resolve().parent.parent
+HEAD = "# Written by `make lock`; do not edit.\n"
+COMMAND = (
+    *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"),
+    *("--extra", "test", "--universal", "--python-version", "3.11"),
+    *("--generate-hashes", "--no-header", "--no-annotate", "--quiet"),
+)
+OF_TORCH = re.compile(r"(torch|(nvidia|cuda)-[\w-]+)==")
 
 
-def direct() -> list[str]:
-    """What pyproject.toml asks for, the tests' packages included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project["dependencies"] + project["optional-dependencies"]["test"]
+def resolved(*options: str) -> str:
+    """The lock as uv writes it, from the one that is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "all.lock"
+        held = [ROOT / name for name in ("requirements.lock", "torch.lock")]
+        target.write_text("".join(f.read_text() for f in held if f.is_file()))
+        command = [*COMMAND, *options, "--output-file", str(target)]
+        subprocess.run(command, cwd=ROOT, check=True)
+        return target.read_text()
 
 
-def pins(wanted: list[str]) -> list[str]:
-    """Lines ``name==version`` of the wanted packages and all that they need."""
-    waiting = [Requirement(text) for text in wanted]
-    seen: set[tuple[str, frozenset[str]]] = set()
-    found: dict[str, str] = {}
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if (name, frozenset(requirement.extras)) in seen:
-            continue
-        seen.add((name, frozenset(requirement.extras)))
-        package = metadata.distribution(requirement.name)
-        found[name] = f"{package.name}=={package.version.split('+')[0]}"
-        waiting += needs(package, requirement.extras)
-    return sorted(found.values(), key=str.lower)
+def files(lock: str) -> dict[str, str]:
+    """What each file is to hold."""
+    blocks = re.findall(r"^\S.*\n(?:\s+.*\n)*", lock, re.MULTILINE)
+    torch = [pin(block) for block in blocks if OF_TORCH.match(block)]
+    others = [block for block in blocks if not OF_TORCH.match(block)]
+    return {
+        "requirements.lock": HEAD + "".join(others),
+        "torch.lock": HEAD + "".join(f"{line}\n" for line in torch),
+        "environment.yml": environment([*map(pin, others), *torch]),
+    }
 
 
-def needs(package: metadata.Distribution, extras: set[str]) -> list[Requirement]:
-    """What a package needs on this machine, with some of its extras."""
-    needed = [Requirement(text) for text in package.requires or []]
-    return [
-        r
-        for r in needed
-        if r.marker is None
-        or any(r.marker.evaluate({"extra": extra}) for extra in ("", *extras))
-    ]
+def pin(block: str) -> str:
+    """A package's version, and where it is needed, without its hashes."""
+    return block.splitlines()[0].removesuffix("\\").strip()
 
 
 def environment(pins: list[str]) -> str:
-    """The same pins for conda users."""
+    """The versions for conda users; torch brings its CUDA libraries itself."""
+    wanted = [p for p in pins if p.startswith("torch==") or not OF_TORCH.match(p)]
     head = (
-        "# Written by `make lock` from requirements.lock; do not edit.\n"
         "name: gatebook\nchannels: [conda-forge]\ndependencies:\n"
         "  - python=3.11\n  - pip\n  - pip:\n"
     )
-    return head + "".join(f"      - {pin}\n" for pin in pins) + "      - -e .\n"
+    return HEAD + head + "".join(f"      - {p}\n" for p in wanted) + "      - -e .\n"
 
 
-def check(files: dict[str, str]) -> int:
-    """Say what each file would gain and lose; 1 if anything."""
+def check(wanted: dict[str, str]) -> int:
+    """Print what each file would gain and lose; 1 if anything."""
     code = 0
-    for name, text in files.items():
+    for name, text in wanted.items():
         held = (ROOT / name).read_text().splitlines()
-        for line in difflib.unified_diff(held, text.splitlines(), name, "here", n=0):
+        for line in difflib.unified_diff(held, text.splitlines(), name, "uv", n=0):
             print(line.rstrip())
             code = 1
     return code
 
 
 def main() -> int:
-    """Write both files, or compare them with what is installed."""
-    found = pins(direct())
-    lock = "# Every version, written by `make lock`.\n" + "\n".join(found) + "\n"
-    files = {"requirements.lock": lock, "environment.yml": environment(found)}
-    if "--check" in sys.argv[1:]:
-        return check(files)
-    for name, text in files.items():
+    """Write the files, or compare them with what uv resolves."""
+    options = sys.argv[1:]
+    if options == ["--check"]:
+        return check(files(resolved()))
+    wanted = files(resolved(*options))
+    for name, text in wanted.items():
         (ROOT / name).write_text(text)
-    print(f"{len(found)} packages in requirements.lock and environment.yml")
+    print(f"{wanted['environment.yml'].count('==')} packages in requirements.lock")
     return 0
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from gatebook_book.site.book import stale_pages
@@ -55,19 +56,36 @@ def site() -> Iterator[str]:
     server.server_close()
 
 
+def found() -> dict[str, Any]:
+    """How to start the browser that `tools/browser.py` found or fetched.
+
+    With nothing in it, Playwright takes its own.
+    """
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return {"executable_path": path}
+    own = Path(__file__).parent / "node_modules/chromium"
+    if not (own / "chromium").exists():
+        return {}
+    settings = {"LD_LIBRARY_PATH": str(own / "lib"), "FONTCONFIG_PATH": str(own)}
+    if Path("/etc/fonts").exists():  # the machine's fonts
+        del settings["FONTCONFIG_PATH"]
+    return {"executable_path": own / "chromium", "env": {**os.environ, **settings}}
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """The system's Chromium, else Playwright's own; else the tests are skipped.
+    """A browser; without one the tests are skipped, but not in CI.
 
-    A system's Chromium that does not start is an error, so that CI skips nothing.
+    One that is there and does not start is an error.
     """
-    system = shutil.which("chromium") or shutil.which("chromium-browser")
+    options = found()
     with sync_playwright() as playwright:
         try:
-            started = playwright.chromium.launch(executable_path=system, args=FLAGS)
-        except Error as error:
-            if system:
+            started = playwright.chromium.launch(**options, args=FLAGS)
+        except Error:
+            if options or os.environ.get("CI"):
                 raise
-            pytest.skip(f"NO BROWSER: install chromium to test the site ({error})")
+            pytest.skip("no browser; `python tools/browser.py` says why")
         yield started
         started.close()

@@ -17,7 +17,7 @@ from playwright.sync_api import APIResponse, Browser, Page
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
-AXE = Path(__file__).resolve().parents[2] / "node_modules/axe-core/axe.min.js"
+AXE = Path(__file__).resolve().parent / "node_modules/axe-core/axe.min.js"
 RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]}))
   .violations.filter((found) => ["serious", "critical"].includes(found.impact))
   .map(({id, help, nodes}) => `${id}: ${help}: ` +

@@ -8,12 +8,8 @@ import sys
 
 import pytest
 import torch
-from gatebook.files import (
-    FileError,
-    read_checked,
-    write_atomic,
-    write_checked,
-)
+from gatebook.checked import read_checked, write_checked
+from gatebook.files import FileError, write_atomic
 from safetensors.torch import save_file
 
 
@@ -40,7 +36,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_real_limit_on_file_size_is_told_plainly(tmp_path):
+def test_a_real_limit_on_file_size_gives_a_clear_error(tmp_path):
     code = (
         "import resource, signal, sys\n"
         "from pathlib import Path\n"

@@ -1,4 +1,4 @@
-"""What a process is told by the one that started it."""
+"""What a process learns from the one that started it."""
 
 import os
 

@@ -12,7 +12,7 @@ def unnamed(monkeypatch):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """Another checkout, with a folder below that looks like one and is none."""
+    """Another checkout, with a folder below that looks like one and is not."""
     (tmp_path / "book" / "memory").mkdir(parents=True)
     (tmp_path / "_toc.yml").touch()
     (tmp_path / "book" / "_toc.yml").touch()
@@ -48,7 +48,7 @@ def test_the_variable_goes_before_all_else(checkout, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("left_out", ["book", "_toc.yml"])
-def test_a_folder_without_one_of_both_is_none(left_out, monkeypatch, tmp_path):
+def test_a_folder_that_lacks_either_is_not_a_checkout(left_out, monkeypatch, tmp_path):
     (tmp_path / "book").mkdir()
     (tmp_path / "_toc.yml").touch()
     place = tmp_path / left_out

@@ -4,7 +4,14 @@ import re
 
 import pytest
 import yaml
-from gatebook_book.pages.pages import PROFILES, find, page_names, read_profile
+from gatebook_book.pages.pages import (
+    ANY,
+    PROFILES,
+    RULES,
+    find,
+    page_names,
+    read_profile,
+)
 from gatebook_book.paths import root
 from gatebook_book.runs import ledger
 from sphinx.pycode import ModuleAnalyzer
@@ -48,6 +55,15 @@ def test_every_parameter_has_a_type_and_a_word_of_help(name):
     for parameter in parameters:
         assert parameter.help, parameter.name
         assert parameter.check(parameter.default) == parameter.default
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_every_number_has_one_rule_for_its_range_or_is_free(name):
+    for parameter in find(name).parameters().values():
+        if parameter.kind.removeprefix("list[").rstrip("]") in ("int", "float"):
+            rules = [rule for rule in RULES if re.fullmatch(rule, parameter.name)]
+            free = parameter.name in ANY
+            assert len(rules) + free == 1, parameter.name
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -1,15 +1,70 @@
-"""gatebook: LSTM gates that saturate, refine and detach, and what to learn from them.
+"""gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
-The names most users need are here; the modules hold the rest:
-`gates` (the grid), `cells` (one step), `scan` (the recurrence), `fused` (the same,
-fast), `rnn` (the modules),
-`record` (gate recorder), `compress` (small files), `tasks`, `train`, `results`,
-`plots`, `run`.
+The names that most users need are here. The packages have the rest: ``gates`` (the
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
+loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
+
+A name is imported when it is first used, so that what needs no torch starts at once.
 """
 
-from gatebook.fused import reference
-from gatebook.gates import GATES, NINE, Gate
-from gatebook.rnn.module import GRU, LSTM
-from gatebook.rnn.record import record
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["GATES", "GRU", "LSTM", "NINE", "Gate", "record", "reference"]
+if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
+    from gatebook.fused import reference
+    from gatebook.gates import GATES, NINE, Gate
+    from gatebook.random import reseed
+    from gatebook.rnn.cell import GRUCell, LSTMCell
+    from gatebook.rnn.module import GRU, LSTM
+    from gatebook.rnn.record import record
+
+    __version__: str
+
+__all__ = [
+    "GATES",
+    "GRU",
+    "LSTM",
+    "NINE",
+    "GRUCell",
+    "Gate",
+    "LSTMCell",
+    "record",
+    "reference",
+    "reseed",
+]
+
+_HOMES = {
+    "GATES": "gates",
+    "GRU": "rnn",
+    "GRUCell": "rnn",
+    "LSTM": "rnn",
+    "LSTMCell": "rnn",
+    "NINE": "gates",
+    "Gate": "gates",
+    "record": "rnn",
+    "reference": "fused",
+    "reseed": "random",
+}
+_MODULES = (
+    *("checked", "compress", "errors", "files", "fused", "gates", "language"),
+    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
+)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name or module, imported now; ``__version__`` as it is installed."""
+    if name == "__version__":
+        value: Any = importlib.import_module("importlib.metadata").version("gatebook")
+    elif name in _HOMES:
+        home = importlib.import_module(f"gatebook.{_HOMES[name]}")
+        value = getattr(home, name)
+    elif name in _MODULES:
+        return importlib.import_module(f"gatebook.{name}")
+    else:
+        raise AttributeError(f"module 'gatebook' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "__version__", *_HOMES, *_MODULES})

@@ -1,5 +1,10 @@
-"""The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``."""
+"""The command line: ``gatebook pages``, ``gatebook run``, ``gatebook build``.
 
+Each command imports what it needs itself, so that help and the list of pages are there
+at once.
+"""
+
+import io
 import json
 import signal
 import sys
@@ -12,9 +17,7 @@ import typer
 from gatebook.errors import check_choice, check_device
 
 from gatebook_book.context import current, using
-from gatebook_book.pages.execute import KernelLost, PageError, run_page
 from gatebook_book.pages.pages import PROFILES, find, page_names
-from gatebook_book.runs.store import FRESH
 
 app = typer.Typer(
     add_completion=False,
@@ -25,7 +28,7 @@ app = typer.Typer(
 
 FRESH_HELP = (
     "Make runs again that are there already. Those of laptop and paper are kept in "
-    f"git: theirs are made beside them, in {FRESH}, and drawn."
+    "git: theirs are made beside them, in _build/fresh, and drawn."
 )
 PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
 
@@ -66,6 +69,8 @@ def run(
     A finished run is not repeated: one that is kept in git never, another as long as
     the code is the same. When the code changes, new runs lie beside the old ones.
     """
+    from gatebook_book.pages.execute import run_page
+
     started = time.monotonic()
     given = _given(p or [])
     check_device("device", find(page).device(profile, given))
@@ -86,7 +91,7 @@ def sweep(
     ] = None,
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
     workers: Annotated[
-        int | None, typer.Option(help="Points at once; default: one a core.")
+        int | None, typer.Option(help="Points at once; default: one per core.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of each point.")] = 1,
     scheduler: Annotated[
@@ -128,7 +133,7 @@ def reproduce(
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
     workers: Annotated[
-        int | None, typer.Option(help="Runs at once on a CPU; default: one a core.")
+        int | None, typer.Option(help="Runs at once on a CPU; default: one per core.")
     ] = None,
 ) -> None:
     """Make the runs that the ledger lacks, the most valuable first.
@@ -227,6 +232,7 @@ def ledger(
     """Each claim of the papers: theirs, ours, the verdict, the command."""
     from gatebook_book.runs.claims import pages as claimed
     from gatebook_book.runs.ledger import all_entries, entries
+    from gatebook_book.runs.store import FRESH
 
     check_choice("format", format, ("text", "json"))
     if page and find(page).name not in claimed():
@@ -259,6 +265,9 @@ def _given(texts: list[str]) -> dict[str, str]:
 
 def main() -> None:
     """The console script: a user's mistake is one line, not a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # else a test has put its own there
+            stream.reconfigure(encoding="utf-8")
     try:
         app()
     except SystemExit as end:
@@ -268,12 +277,22 @@ def main() -> None:
     except (ValueError, TypeError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KernelLost as error:
-        print(f"error: {error}; the same command goes on from there", file=sys.stderr)
-        sys.exit(1)
-    except (PageError, OSError) as error:
+    except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except RuntimeError as error:
+        print(_of_a_page(error), file=sys.stderr)
+        sys.exit(1)
+
+
+def _of_a_page(error: RuntimeError) -> str:
+    """The line for a page that failed; any other error is a bug and keeps its trace."""
+    from gatebook_book.pages.execute import KernelLost, PageError
+
+    if not isinstance(error, PageError):
+        raise error
+    goes_on = isinstance(error, KernelLost)
+    return f"error: {error}{'; the same command goes on from there' * goes_on}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a page's process is told by the one that started it, in one variable."""
+"""What a page's process learns from the one that started it, in one variable."""
 
 import contextlib
 import json

@@ -91,7 +91,7 @@ def test_without_a_place_to_compile_the_loop_runs_too(fresh, monkeypatch):
         assert LSTM(2, 3, gate="UR")(torch.randn(4, 1, 2))[0].isfinite().all()
 
 
-def test_a_compiled_file_that_is_cut_short_is_told(fresh, monkeypatch):
+def test_a_compiled_file_that_is_cut_short_is_reported(fresh, monkeypatch):
     fresh.mkdir()
     monkeypatch.setattr(build, "_compile", lambda text, file: file.touch())
     with pytest.warns(UserWarning, match="loop runs.*or loaded.*too short"):

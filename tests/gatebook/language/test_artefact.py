@@ -1,11 +1,12 @@
-"""Released models: the same numbers, and a clear word on each file that is none."""
+"""Released models: the same numbers, and a clear error for every other file."""
 
 import json
 from dataclasses import replace
 
 import pytest
 import torch
-from gatebook.files import FileError, read_checked, write_checked
+from gatebook.checked import read_checked, write_checked
+from gatebook.files import FileError
 from gatebook.language import artefact
 from gatebook.language.artefact import CARD, MODEL, read, release
 from gatebook.language.corpus import Corpus
@@ -56,7 +57,7 @@ def test_it_can_be_trained_on(tmp_path):
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_a_shared_weight_is_stored_once_and_the_size_is_told(tmp_path):
+def test_a_shared_weight_is_stored_once_and_the_size_is_returned(tmp_path):
     size = release(tmp_path, a_model(), a_corpus(), {})
     assert size == (tmp_path / MODEL).stat().st_size
     _, tensors = read_checked(tmp_path / MODEL)
@@ -73,7 +74,7 @@ def test_reading_draws_nothing(tmp_path):
 # -- the card ----------------------------------------------------------------
 
 
-def test_the_card_tells_data_sizes_figures_and_limits(tmp_path):
+def test_the_card_names_data_sizes_figures_and_limits(tmp_path):
     facts = {"test perplexity": 98.2512345, "how": "20 | 30 epochs\nno more"}
     size = release(tmp_path, a_model(gate="UR"), a_corpus(), facts)
     card = (tmp_path / CARD).read_text()
@@ -189,7 +190,7 @@ def test_a_corpus_with_the_same_words_may_be_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (
             (*WORDS[:5], "rain", "noah", "fell"),
@@ -199,9 +200,9 @@ def test_a_corpus_with_the_same_words_may_be_read(tmp_path):
         ((*WORDS, "more"), "9 words, word 8 being 'more'"),
     ],
 )
-def test_another_vocabulary(tmp_path, words, told):
+def test_another_vocabulary(tmp_path, words, message):
     release(tmp_path, a_model(), a_corpus(), {})
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         read(tmp_path, a_corpus(words))
 
 

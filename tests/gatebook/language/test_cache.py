@@ -190,3 +190,16 @@ def test_an_empty_text_has_no_perplexity():
 def test_the_first_target_must_be_there():
     with pytest.raises(ValueError, match="first is 40"):
         cache_log_probability(a_text(), first=40)
+
+
+@pytest.mark.parametrize("wait", [0, 1, 250, 501, 699, 5000])
+def test_while_it_waits_the_model_predicts_alone(wait):
+    model, text = a_model(), ids()
+    options = {"eos": EOS, "window": 30}
+    whole = read(model, text, eos=EOS)
+    cached = mixture(whole.log_model, cache_log_probability(whole, window=30), 0.1)
+    wanted = torch.cat([whole.log_model[:wait], cached[wait:]]).double().mean()
+    found = cached_perplexity(model, text, wait=wait, **options)
+    assert found.loss == pytest.approx(-wanted.item(), rel=1e-5)
+    with pytest.raises(ValueError, match="wait is -1"):
+        cached_perplexity(model, text, wait=-1, **options)

@@ -1,4 +1,4 @@
-"""The loss by position: it is the perplexity's, told token by token."""
+"""The loss by position: it is the perplexity's, token by token."""
 
 from dataclasses import replace
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from gatebook.language import train
 from gatebook.language.model import NO_DROPOUT, Dropouts, LanguageModel
-from gatebook.language.recipe import Recipe
+from gatebook.language.recipe import Capped, Recipe
 from gatebook.language.train import averaged, fit, triggered
 from gatebook.language.windows import columns, draw_length
 from gatebook.training.checkpoint import CheckpointError
@@ -130,7 +130,7 @@ def test_lengths_of_windows_are_as_the_code_draws_them():
 
 def test_more_validations_than_windows_are_refused_at_once():
     recipe = Recipe(1, batch_size=4, bptt=70, checks=5)
-    message = "checks is 5 with a bptt of 70, .* 300 tokens a column.*at most 4"
+    message = "checks is 5 with a bptt of 70, .* 300 tokens per column.*at most 4"
     with pytest.raises(ValueError, match=message):
         fit(model(), small(), recipe)
 
@@ -254,3 +254,22 @@ def test_a_checkpoint_of_another_text_or_model_is_refused(tmp_path):
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(CheckpointError, match="delete it to start anew"):
         fit(model(), small(), RECIPE, checkpoint=file)
+
+
+def test_only_finetuning_cuts_long_windows():
+    capped = Capped(1, 1, bptt=70)
+    assert [capped.length(n, "training") for n in (60, 95)] == [60, 95]
+    assert [capped.length(n, "finetuning") for n in (60, 80, 95)] == [60, 80, 80]
+    assert Capped(1, 1, bptt=70, longest=3).length(95, "finetuning") == 73
+    assert Recipe(1, 1, bptt=70).length(95, "finetuning") == 95
+    with pytest.raises(ValueError, match="longest is -1"):
+        Capped(1, longest=-1)
+
+
+def test_a_capped_finetuning_takes_more_steps():
+    options = {"finetune": 1, "batch_size": 4, "bptt": 6, "learning_rate": 2.0}
+    steps = [
+        fit(model(), small(), recipe).history.step
+        for recipe in (Recipe(1, **options), Capped(1, longest=0, **options))
+    ]
+    assert steps[1] > steps[0]  # shorter windows are more of them

@@ -95,7 +95,7 @@ def test_an_altered_weight_is_noticed_before_anything_is_put_back(trained):
     assert torch.equal(twin.weight_hh_l0, before)
 
 
-def test_a_checkpoint_cut_short_is_told_plainly(trained):
+def test_a_checkpoint_cut_short_gives_a_clear_error(trained):
     model, _, path = trained
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:-1], b"", b"x" * 100):
@@ -111,7 +111,7 @@ def test_a_file_of_someone_elses_is_refused(trained, tmp_path):
         load_into(path, trained[0])
 
 
-def test_a_missing_file_and_a_folder_are_told_plainly(trained, tmp_path):
+def test_a_missing_file_and_a_folder_give_a_clear_error(trained, tmp_path):
     with pytest.raises(CheckpointError, match=r"none.safetensors is missing"):
         load_into(tmp_path / "none.safetensors", trained[0])
     with pytest.raises(CheckpointError, match="cannot be read"):

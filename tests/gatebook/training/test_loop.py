@@ -278,7 +278,7 @@ def test_a_gradient_that_is_not_finite_does_not_reach_the_weights():
 # -- progress ----------------------------------------------------------------------
 
 
-def test_progress_tells_step_time_and_scores():
+def test_progress_shows_step_time_and_scores():
     lines = []
     fit(build(TASK, LSTM, 4, 0), TASK, PLAN, report=lines.append)
     assert len(lines) == 4
@@ -634,7 +634,7 @@ def test_models_of_different_shapes_train_together_too():
     assert all(h.status == "finished" for h in fit_together(jobs))
 
 
-def test_torchs_own_dropout_is_refused_in_company():
+def test_torchs_own_dropout_is_refused_when_models_are_trained_together():
     jobs = company()
     model = SequenceModel(nn.LSTM(2, 5, num_layers=2, dropout=0.1), 1, 1)
     with pytest.raises(ValueError, match=r"dropout of rnn is 0\.1; allowed: 0"):

@@ -279,7 +279,7 @@ def png(image):
     return file.getvalue()
 
 
-def test_the_stand_in_for_cifar_says_that_it_is_none(offline):
+def test_the_stand_in_for_cifar_says_that_it_is_one(offline):
     patches = data.cifar10()
     assert patches.source.startswith("not CIFAR-10: 416 + 104 patches")
     assert (patches.side, patches.channels, patches.classes) == (32, 3, 2)

@@ -163,6 +163,23 @@ def test_learning_curves_names_methods_and_counts_what_diverged():
     assert "ln 8" in [text.get_text() for text in ax.texts]
 
 
+def test_accuracy_curves_are_learning_curves_beside_guessing():
+    own = [
+        {**run, "curves": {"step": [0, 5], "accuracy": [0.1, 0.6]}} for run in runs()
+    ]
+    (ax,) = plots.accuracy_curves(own, 0.5).axes
+    assert ax.get_ylabel() == "accuracy"
+    assert "guessing" in [text.get_text() for text in ax.texts]
+    assert any(list(line.get_ydata()) == [0.5, 0.5] for line in ax.lines)
+
+
+def test_the_house_style_starts_from_matplotlibs_defaults():
+    plt.rcParams.update({"text.usetex": True, "lines.linestyle": ":"})
+    plots.use_house_style()
+    assert not plt.rcParams["text.usetex"] and plt.rcParams["lines.linestyle"] == "-"
+    assert plt.rcParams["svg.hashsalt"] == "gatebook"
+
+
 def test_legend_does_not_cover_the_axes():
     fig = plots.learning_curves(runs(), "loss")
     fig.canvas.draw()

@@ -12,7 +12,6 @@ import jupytext
 import nbformat
 import papermill
 import pytest
-from gatebook_book import cli as commands
 from gatebook_book.pages.execute import KernelLost, PageError, context_of, run_page
 from gatebook_book.pages.pages import find
 from gatebook_book.runs.store import Store
@@ -89,11 +88,11 @@ def test_a_page_without_claims_says_so(book, cli):
     refused(book, cli("ledger", "frist"), "unknown page 'frist'; did you mean 'first'")
 
 
-def test_a_lost_kernel_is_told_with_what_to_do(book, cli, monkeypatch):
+def test_a_lost_kernel_is_reported_with_what_to_do(book, cli, monkeypatch):
     def lost(*_):
         raise KernelLost("page first: its kernel died")
 
-    monkeypatch.setattr(commands, "run_page", lost)
+    monkeypatch.setattr("gatebook_book.pages.execute.run_page", lost)
     code, _, error = cli("run", "first")
     assert code == 1
     assert "its kernel died; the same command goes on from there" in error
@@ -344,6 +343,27 @@ def test_a_stopped_run_goes_on_at_every_profile(book):
         run_page("first", "smoke")
     run_page("first", "smoke")
     assert notes.read_text() == "made resumed "
+
+
+ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+
+
+def test_text_is_utf8_whatever_the_locale(book):
+    page = book / "book/first.md"
+    page.write_text(page.read_text().replace("# how long", "# λ, how long"))
+    replace_code(book, "print('é', open('plain.md').read()[2:7])")
+    options = {"env": os.environ | ASCII, "capture_output": True}
+    done = subprocess.run(command("run", "first"), **options)
+    assert done.returncode == 0, done.stderr
+    assert outputs(book / "_build/runs/first/book.ipynb") == "é Plain\n"
+    listed = subprocess.run(command("pages"), **options).stdout
+    assert "# λ, how long" in listed.decode("utf-8")
+
+
+def test_a_page_in_another_encoding_is_named(book, cli):
+    (book / "book/first.md").write_bytes("é".encode("latin-1"))
+    code, _, error = cli("run", "first")
+    assert code == 2 and "book/first.md is not UTF-8 at byte 0; allowed" in error
 
 
 def test_plain_papermill_runs_the_page_too(book, tmp_path):

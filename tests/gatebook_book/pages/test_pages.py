@@ -109,6 +109,8 @@ def test_a_text_may_not_be_empty():
         ("gru_rates", "list[float]", [0.1, 0.0], "gru_rates is 0.0; allowed: a finite"),
         ("tokens", "int", -1, "tokens is -1; allowed: an integer >= 0"),
         ("bias", "float", float("inf"), "bias is inf; allowed: a finite number"),
+        ("dropout_input", "float", 1.5, "dropout_input is 1.5; allowed: a probab"),
+        ("window", "int", 0, "window is 0; allowed: an integer >= 1"),
     ],
 )
 def test_a_number_out_of_its_names_range_is_refused(name, kind, value, message):

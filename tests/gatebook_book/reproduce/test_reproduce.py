@@ -137,13 +137,13 @@ def test_a_result_that_was_cut_short_is_named_and_left(shelf, cli):
     assert err.count("\n") == 1 and file.exists()
 
 
-def test_results_that_cannot_be_stored_are_told_before_hours_are_spent(shelf, cli):
+def test_results_that_cannot_be_stored_are_reported_before_hours_are_spent(shelf, cli):
     (shelf / "data").write_text("a file where the folder should be")
     code, _, err = cli("reproduce")
     assert code == 1 and "results cannot be stored in" in err and err.count("\n") == 1
 
 
-def test_a_full_disk_is_told_too(shelf, cli, monkeypatch):
+def test_a_full_disk_is_reported_too(shelf, cli, monkeypatch):
     usage = SimpleNamespace(free=2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     code, _, err = cli("reproduce")

@@ -119,7 +119,7 @@ NONE = [
 
 
 @pytest.mark.parametrize("rule", NONE)
-def test_a_rule_that_is_none_is_named_with_its_claim(rule):
+def test_an_invalid_rule_is_named_with_its_claim(rule):
     with pytest.raises(ValueError, match="page memory/copy, claim 'c': rule .* cannot"):
         verdict(claim(rule), RUNS)
 

@@ -1,7 +1,7 @@
 """Figures over several runs."""
 
 import pytest
-from gatebook_book.runs.statistics import first_below, median_of
+from gatebook_book.runs.statistics import first_below, in_words, median_of, spread
 
 
 def done(loss, status="finished"):
@@ -40,3 +40,22 @@ def test_the_first_step_below_a_level_skips_what_is_not_finite():
     assert first_below(curves, "loss", 0.05) == float("inf")
     with pytest.raises(ValueError, match="unknown score 'los'"):
         first_below(curves, "los", 0.5)
+
+
+def test_a_spread_is_the_median_and_both_ends():
+    assert spread([3.0, 1.0, 10.0]) == {"median": 3.0, "low": 1.0, "high": 10.0}
+    assert spread([1.0, 2.0])["median"] == 1.5
+    assert set(spread([]).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "values, form, words",
+    [
+        ([0.0312, 0.02, 0.05], None, "0.0312 [0.02, 0.05]"),
+        ([1500, 999.4, 12345], None, "1500 [999, 12345]"),
+        ([0.5], ".2f", "0.50 [0.50, 0.50]"),
+        ([], None, "–"),
+    ],
+)
+def test_a_spread_in_words(values, form, words):
+    assert in_words(spread(values), form) == words

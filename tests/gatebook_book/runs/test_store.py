@@ -208,7 +208,7 @@ def test_a_process_that_is_killed_frees_its_run(tmp_path):
     assert len(Store("p", "laptop", tmp_path).load()) == 1
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_any_work(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported_before_any_work(tmp_path):
     (tmp_path / "memory").write_text("a file where the folder should be")
     with pytest.raises(OSError, match="cannot write: .*lock"):
         Store("memory/copy", "laptop", tmp_path).run("UR", 0, {}, lambda c: 1 / 0)

@@ -220,7 +220,7 @@ def test_a_name_from_the_package_leads_to_its_module():
     assert modules_behind("import torch\nfrom os import path") == {}
 
 
-def test_who_imports_the_package_rests_on_all_it_offers():
+def test_importing_the_package_depends_on_all_it_offers():
     for code in ("import gatebook", "import gatebook as g", "from gatebook import *"):
         assert "gatebook.rnn.module" in modules_behind(code)
         assert "gatebook_book.figures.plots" not in modules_behind(code)

@@ -113,7 +113,7 @@ def test_a_file_from_elsewhere_stops(checked, site):
 
 
 def test_the_smoke_profile_is_not_published(checked):
-    with pytest.raises(ValueError, match="unknown profile 'smoke'.*'laptop', 'paper'"):
+    with pytest.raises(ValueError, match="unknown profile 'smoke'.*'own', 'paper'"):
         check("smoke")
 
 

@@ -102,6 +102,6 @@ def test_a_text_of_few_words_falls_back_on_fixed_discounts():
     np.testing.assert_allclose(np.exp(logs), [0.25, 0.125, 0.375, 0.25])
 
 
-def test_an_order_that_is_none_is_refused(small):
+def test_an_invalid_order_is_refused(small):
     with pytest.raises(ValueError, match="order is 0; allowed"):
         kneser_ney(small, 0)

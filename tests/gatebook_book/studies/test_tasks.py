@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from gatebook import LSTM
 from gatebook.gates import resolve
+from gatebook.rnn.record import unit_means
 from gatebook.tasks import Adding, Copy
 from gatebook.training import History, Plan, build, fit
 from gatebook_book.runs.store import Store
 from gatebook_book.studies import tasks as experiment
-from gatebook_book.studies.tasks import Point, image_scores, train_all
+from gatebook_book.studies.tasks import Point, forget_gates, image_scores, train_all
 from gatebook_book.tasks import Pixels
 
 
@@ -162,3 +163,11 @@ def test_side_by_side_gives_the_runs_of_each_alone(tmp_path, monkeypatch):
         assert a["curves"] == b["curves"] and a["metrics"] == b["metrics"]
     assert [run["size"] for run in found] == [{"before": 6, "after": 6}] * 3
     assert not list(tmp_path.rglob("*.safetensors")) + list(tmp_path.rglob("*.lock"))
+
+
+def test_the_look_at_forget_gates_is_each_units_mean_on_the_validation_set():
+    made = point()
+    model = made.build()
+    x, _ = made.task.validation()[0]
+    found = forget_gates(model, made.task)
+    assert found == unit_means(model, x) and len(found) == made.hidden_size

@@ -284,7 +284,7 @@ def test_workers_of_a_running_scheduler(training, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_is_not_there_is_told_plainly(training):
+def test_a_missing_scheduler_gives_a_clear_error(training):
     process = start(*GRID, "--scheduler", "tcp://127.0.0.1:1")
     code, out = ended(process)
     assert code == 1
@@ -422,7 +422,7 @@ def test_a_stopped_point_stops_its_kernel(book, monkeypatch):
     assert run_point(one(), order(book)).status == "stopped"  # does not start again
 
 
-def test_a_folder_that_cannot_be_written_is_told_plainly(book):
+def test_a_folder_that_cannot_be_written_gives_a_clear_error(book):
     (book / "_build").mkdir()
     (book / "_build/runs").write_text("a file where the folder should be")
     outcome = run_point(one(), order(book))

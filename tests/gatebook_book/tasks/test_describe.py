@@ -1,4 +1,4 @@
-"""What a task says of itself tells it from every other that gives other numbers."""
+"""A task's description distinguishes it from every task that gives other numbers."""
 
 import dataclasses
 

@@ -23,13 +23,13 @@ module itself is built from the file; any other is read with ``load(file, into=�
 ======================  ==================================================
 `rounded`               multiples of k, with or without clipping (P1 eqs. 17, 18)
 `low_rank`              truncated singular value decomposition (P1 §4.3)
-`quantised`             int8 to 2 bits with a scale a row; not in P1
+`quantised`             int8 to 2 bits with one scale per row; not in P1
 `apply`                 several rules at once, such as low rank and int8
 `flatness`              the loss after random changes of the gates (P1 §3.2)
 `sharpness`             the loss after the worst change, to first order
 ======================  ==================================================
 
-Weights are compressed, biases are not, as in P1's code. Which ones is said by name:
+As in P1's code, weights are compressed and biases are not. Gates are chosen by name:
 ``gates="own"`` means the blocks of the gate itself, which are P1's input and forget
 gates in an LSTM, and ``"refine"``, ``"master_forget"`` and ``"master_input"`` where a
 gate has them. A GRU's input gate is tied and has no block.

@@ -81,7 +81,7 @@ class Factors(Form):
 
 @dataclass(frozen=True)
 class Levels(Form):
-    """Few different values: a table of n values and ⌈log2 n⌉ bits an entry."""
+    """Few different values: a table of n values and ⌈log2 n⌉ bits per entry."""
 
     codes: UInt8[Tensor, " bytes"]
     levels: Float[Tensor, " n"]
@@ -97,7 +97,7 @@ class Levels(Form):
 
     @property
     def numbers(self) -> int:
-        """A code an entry, and the table."""
+        """One code per entry, and the table."""
         return self.rows * self.columns + len(self.levels)
 
     def decode(self) -> Matrix:
@@ -118,7 +118,7 @@ class Scaled(Form):
 
     @property
     def numbers(self) -> int:
-        """A code an entry, and the scales."""
+        """One code per entry, and the scales."""
         return len(self.scales) * (self.columns + 1)
 
     def decode(self) -> Matrix:
@@ -135,10 +135,10 @@ FORMS: dict[str, type[Form]] = {
 
 
 def level_bits(levels: int) -> int:
-    """⌈log2 n⌉ bits tell n levels apart."""
+    """⌈log2 n⌉ bits distinguish n levels."""
     return math.ceil(math.log2(levels))
 
 
 def largest(bits: int) -> int:
-    """Q, the largest integer that `Scaled` stores in so many bits."""
+    """q, the largest integer that `Scaled` stores in this many bits."""
     return 2 ** (bits - 1) - 1

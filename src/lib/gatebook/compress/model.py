@@ -12,6 +12,7 @@ from gatebook.compress import file
 from gatebook.compress.forms import Form
 from gatebook.compress.places import PARTS, Place, layers
 from gatebook.compress.schemes import LowRank, Quantise, Round, Scheme
+from gatebook.rnn.names import without_names
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Size:
-    """What something takes, before compression and after."""
+    """The size of something before and after compression."""
 
     name: str
     numbers_before: int
@@ -76,8 +77,8 @@ class Compressed:
     """A model whose gates are stored in small forms.
 
     Attributes:
-        model: what the stored numbers stand for, with usual weights, in evaluation
-            mode. It is a copy; the model that was compressed stays as it was.
+        model: the model with its stored weights decoded, in evaluation mode. It is a
+            copy; the model that was compressed stays as it was.
         forms: the stored form of each compressed matrix.
     """
 
@@ -85,7 +86,7 @@ class Compressed:
         self.model, self.forms = model, forms
 
     def sizes(self) -> list[Size]:
-        """One a compressed matrix, named "layer/part/gate"."""
+        """One per compressed matrix, named "layer/part/gate"."""
         state = self.model.state_dict()
         return [_size(p, f, p.read(state)) for p, f in self.forms.items()]
 
@@ -100,7 +101,8 @@ class Compressed:
     @property
     def whole(self) -> Size:
         """All tensors of the model; a file adds a header of some kilobytes."""
-        state = file.distinct(self.model.state_dict(keep_vars=True))
+        state = self.model.state_dict(keep_vars=True)
+        state = file.distinct(without_names(state, self.model))
         numbers = sum(t.numel() for t in state.values())
         size = sum(t.nbytes for t in state.values())
         part = self.compressed
@@ -200,7 +202,7 @@ def quantised(
     gates: str | Sequence[str] = "own",
     layers: Sequence[str] | None = None,
 ) -> Compressed:
-    """The gates' weights as integers of some bits with a scale a row.
+    """The gates' weights as integers of few bits with one scale per row.
 
     Arguments:
         model: as for `apply`.

@@ -85,14 +85,14 @@ class LowRank:
 
 @dataclass(frozen=True)
 class Quantise:
-    """Symmetric integers with one scale a row, as weights are stored today.
+    """Symmetric integers with one scale per row, as weights are stored today.
 
     Not in P1. The scale is the row's largest absolute value over
     q = 2^(bits - 1) - 1, so that no entry is clipped and 0 stays 0. Inputs and states
     are not quantised.
 
     Arguments:
-        bits: 2 to 8 for each entry; 8 is called int8.
+        bits: 2 to 8 per entry; 8 is called int8.
     """
 
     bits: int = 8

@@ -39,12 +39,13 @@ def reference() -> Iterator[None]:
         _loop_only.reset(token)
 
 
-def _wants_loop() -> bool:
+def loop_only() -> bool:
+    """Whether the caller is in a block of `reference`."""
     return _loop_only.get()
 
 
 # A compiler cannot follow it, and takes what it says as the graph is made.
-_wants_loop._dynamo_marked_constant = True  # type: ignore[attr-defined]
+loop_only._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def clear() -> None:
@@ -65,7 +66,7 @@ def applies(given: Pass) -> bool:
     a CPU with a C compiler and on a GPU with Triton. Transforms of ``torch.func``,
     forward-mode derivatives and a CUDA graph that the caller records go to the loop.
     """
-    if _transformed() or _wants_loop():
+    if _transformed() or loop_only():
         return False
     if given.x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         return False
@@ -115,7 +116,7 @@ def run_many(passes: Sequence[Pass]) -> list[Result]:
 def _choose(passes: Sequence[Pass]) -> Callable[[Sequence[Pass]], list[Result]]:
     """The way for all of these passes."""
     if _is_traced(passes[0]):
-        way = ways.loop if _wants_loop() else operator.run
+        way = ways.loop if loop_only() else operator.run
     elif all(map(applies, passes)):
         return ways.fused
     else:

@@ -93,7 +93,7 @@ class Refine:
         }
 
     def mirrored(self) -> tuple[str, ...]:
-        """R starts at σ(-b_f) in the paper's listing only."""
+        """r starts at σ(-b_f) in the paper's listing only."""
         return ("refine",) if self.bias == "mirrored" else ()
 
 

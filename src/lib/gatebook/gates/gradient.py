@@ -14,6 +14,7 @@ class Full:
     """The gradient as it is."""
 
     p = 0.0
+    draws = False  # whether training asks for random numbers
 
     def sample(
         self, steps: int, batch: int, generator: torch.Generator
@@ -36,12 +37,13 @@ class _Detach(Full):
 
     Arguments:
         p: probability of DETACHING, in [0, 1].
-        per: ``"step"`` draws once a time step for the whole batch, as the authors'
+        per: ``"step"`` draws once per time step for the batch, as the authors'
             code does; ``"example"`` draws for each sequence of the batch.
     """
 
     p: float = 0.25
     per: str = "step"
+    draws = True
 
     def __post_init__(self):
         check_probability("p", self.p)

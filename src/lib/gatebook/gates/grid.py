@@ -114,7 +114,7 @@ GATES: dict[str, Gate] = {
     "G2": Gate(Constant(0.0), noise=Gumbel()),
     "sharpened": Gate(Constant(0.0), noise=Sharpened()),
 }
-"""Names of the field, most of them the papers', as points of the grid."""
+"""Named gates, most of them from the papers, as points of the grid."""
 
 NINE = ("LSTM", "C", "O", "U", "R", "OM", "OR", "UM", "UR")
 """The nine gates of P2 Tables 1 and 2, in the paper's order."""

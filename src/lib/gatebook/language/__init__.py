@@ -5,9 +5,9 @@
 `model`                 the network and its dropouts
 `recipe`, `train`       NT-ASGD with averaged weights, finetuning; Adam
 `perplexity`            exact: carried state, every token
-`positions`             the loss by the place of a word in its article
+`positions`             the loss by a word's position in its article
 `cache`                 the continuous cache
 `generate`              text from a model
-`artefact`              a trained model to give away, with its card
+`artefact`              a trained model to publish, with its card
 ======================  ==================================================
 """

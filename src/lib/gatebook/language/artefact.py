@@ -1,4 +1,4 @@
-"""A trained language model to give away: one checked file and a card that explains it.
+"""A trained language model to publish: one checked file and a card that explains it.
 
 The folder holds ``model.safetensors`` (weights; in the header, as JSON, what the model
 is built with and its words; a SHA-256 sum of it all) and ``README.md``, the card.
@@ -13,14 +13,16 @@ from typing import Any
 
 from torch import Tensor
 
+from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
-from gatebook.files import FileError, read_checked, write_atomic, write_checked
+from gatebook.files import FileError, write_atomic
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.reading import check_vocabulary
+from gatebook.rnn.names import name_gates
 
 FORMAT = "gatebook.language 1"
 MODEL, CARD = "model.safetensors", "README.md"
@@ -79,7 +81,8 @@ def read(
         model = _build(arguments)
         _check_count(words, model)
         model.to(tensors["embedding.weight"].dtype)
-        model.load_state_dict(_whole(tensors, arguments["tied"]))
+        state = _whole(tensors, arguments["tied"])
+        model.load_state_dict(name_gates(state, model))  # the arguments name the gate
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path} does not fit this library: {error}") from error
     if corpus is not None:

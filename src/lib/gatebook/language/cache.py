@@ -1,4 +1,4 @@
-"""The continuous cache: words of the last steps are likelier now (Grave et al. 2016).
+"""The continuous cache: recent words become more likely (Grave et al. 2016).
 
 The model's outputs h and the words that followed them are kept for some steps. With
 h_t at hand, a word has the probability
@@ -7,8 +7,8 @@ h_t at hand, a word has the probability
     p_cache(w) ∝ Σ_i 1{w = x_{i+1}} exp(θ h_t · h_i),
 
 the sum over the steps i of the window. Nothing is trained. AWD-LSTM's code calls this
-a pointer. There the cache is not used until a whole window has been read; here it is
-used from the second token on.
+a pointer. There the cache is not used until a whole window has been read (``wait``);
+here it is used from the second token on.
 """
 
 import math
@@ -67,7 +67,7 @@ def cache_log_probability(
     Arguments:
         text: what has been read.
         window: steps that the cache holds.
-        theta: θ, how much nearer counts for more; 0 counts the words of the window.
+        theta: θ, the weight of similarity; 0 counts the words of the window.
         first: index of the first target that is looked up.
 
     Raises:
@@ -106,6 +106,7 @@ def cached_perplexity(
     window: int = 500,
     theta: float = 1.0,
     weight: float = 0.1,
+    wait: int = 0,
 ) -> Perplexity:
     """The perplexity of a text with a cache, all N tokens of it.
 
@@ -120,10 +121,13 @@ def cached_perplexity(
         window: steps that the cache holds.
         theta: θ.
         weight: λ in [0, 1), the cache's share.
+        wait: words at the start that the model predicts alone. AWD-LSTM's
+            ``pointer.py`` waits for ``window + 1`` of them.
     """
     check_count("tokens of the text", len(ids))
     check_fraction("weight", weight)
-    total, past = 0.0, None
+    check_count("wait", wait, 0)
+    total, past, told = 0.0, None, 0
     with evaluating(model):
         for new in _windows(model, ids, eos):
             text = new if past is None else _join(past, new)
@@ -131,7 +135,11 @@ def cached_perplexity(
             log_cache = cache_log_probability(
                 text, window=window, theta=theta, first=first
             )
-            total -= mixture(new.log_model, log_cache, weight).double().sum().item()
+            mixed = mixture(new.log_model, log_cache, weight)
+            alone = max(0, min(wait - told, len(mixed)))
+            mixed[:alone] = new.log_model[:alone]
+            total -= mixed.double().sum().item()
+            told += len(mixed)
             past = Reading(*(t[-window:] for t in text))
     return Perplexity(total / len(ids), len(ids))
 

@@ -26,10 +26,10 @@ class Corpus:
         train: ids of all words in order, each line ended by ``<eos>``.
         valid: the same.
         test: the same.
-        words: the word of each id, those that training meets most often first.
+        words: the word of each id, the most frequent in training first.
         source: one line for pages and results.
-        title: what a card calls the text.
-        licence: of the text, for a card.
+        title: the text's name on a model's card.
+        licence: the text's, for a model's card.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Corpus:
 
     @property
     def vocabulary_size(self) -> int:
-        """How many words have an id, ``<eos>`` and ``<unk>`` among them."""
+        """How many words have an id, including ``<eos>`` and ``<unk>``."""
         return len(self.words)
 
     @functools.cached_property
@@ -142,7 +142,7 @@ def from_files(
     test: str | Path | None = None,
     least: int = 1,
 ) -> Corpus:
-    """Your own text: words between white space, a sentence or paragraph a line.
+    """Your own text: words between white space, one sentence or paragraph per line.
 
     Empty lines are left out. `gatebook.language.lines.tokens` parts words from marks,
     if need be.
@@ -151,8 +151,8 @@ def from_files(
         train: a file in UTF-8.
         valid: the same; without it, a tenth of the lines at train's end is taken.
         test: the same.
-        least: words that train has less often become ``<unk>``, as all words do that
-            it has not. With 1, training never meets ``<unk>``.
+        least: words that occur fewer times in train become ``<unk>``, as do words
+            that do not occur there. With 1, training never meets ``<unk>``.
 
     Raises:
         DataError: if a file is missing, empty, not UTF-8 or too short.
@@ -197,7 +197,7 @@ def numbered(name: str, parts: Parts, source: str, least: int) -> Corpus:
         name: the text's.
         parts: lines of words of ``"train"``, ``"valid"`` and ``"test"``.
         source: one line for pages and results.
-        least: words that train has less often become ``<unk>``.
+        least: words that occur fewer times in train become ``<unk>``.
     """
     index: dict[str, int] = {EOS: 0, UNK: 1}
     train = _frequent(parts["train"], least) if least > 1 else parts["train"]
@@ -232,7 +232,7 @@ def _frequent(lines: Lines, least: int) -> list[list[str]]:
 def _ids(lines: Lines, index: dict[str, int], grow: bool) -> Int64[Tensor, " N"]:
     """Ids of all lines; new words enter ``index`` if it may grow.
 
-    Eight bytes a word, so that WikiText-103 takes less than a gigabyte.
+    Eight bytes per word, so that WikiText-103 takes less than a gigabyte.
     """
     ids = array("q")
     for words in lines:

@@ -23,17 +23,17 @@ def generate(
     temperature: float = 1.0,
     seed: int,
 ) -> str:
-    """A prompt and how the model goes on.
+    """A prompt and the model's continuation.
 
     Arguments:
         model: is put into evaluation mode meanwhile.
         corpus: whose vocabulary the model has.
         prompt: begins a line; may be empty. Read as `Corpus.encode` does.
-        words: how many to add, ends of lines among them.
+        words: how many to add, including ends of lines.
         temperature: a word's probability is taken to the power 1/temperature; 0 takes
             the likeliest word each time.
-        seed: of the draws; the same text on each machine, as far as it computes the
-            same probabilities.
+        seed: of the draws; machines that compute the same probabilities give the same
+            text.
 
     Raises:
         ValueError: for a prompt with an unknown word (write ``<unk>`` if you mean

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from gatebook.errors import check_between, check_count
 
-IN_PIECES = nn.LinearCrossEntropyOptions(batch_chunk_size=256)
+HAS_PIECES = hasattr(F, "linear_cross_entropy")
+"""Whether torch computes a softmax's loss in pieces; version 2.13 and later does."""
 
 
 class Linear(nn.Linear):
@@ -28,9 +29,15 @@ class Linear(nn.Linear):
     def mean_nll(
         self, hidden: Float[Tensor, "N W"], target: Int[Tensor, " N"]
     ) -> Float[Tensor, ""]:
-        """The mean of `nll`, in pieces: N times V numbers are never held at once."""
+        """The mean of `nll`.
+
+        From torch 2.13 on in pieces: N times V numbers are never held at once.
+        """
+        if not HAS_PIECES:
+            return self.nll(hidden, target).mean()
+        options = nn.LinearCrossEntropyOptions(batch_chunk_size=256)
         return F.linear_cross_entropy(
-            hidden, self.weight, target, linear_bias=self.bias, options=IN_PIECES
+            hidden, self.weight, target, linear_bias=self.bias, options=options
         )
 
     def log_probabilities(self, hidden: Float[Tensor, "N W"]) -> Float[Tensor, "N V"]:

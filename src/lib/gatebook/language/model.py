@@ -68,6 +68,9 @@ class LanguageModel(nn.Module):
         dropouts: of the embedding, before, between and after the layers.
         weight_drop: probability that an entry of a recurrent weight is 0, one draw
             for all steps of a window.
+        bias_start: as for `gatebook.LSTM`; P1's code has ``"uniform"``.
+        single_bias: as for `gatebook.LSTM`; in P1's code a G2-LSTM has one bias, and
+            its baseline two.
         tied: whether the embedding is the head's weight, too.
         cutoffs: first ids of the rarer groups of words, for a head with less work
             (Grave et al. 2017); ids are to be sorted by frequency. Not with ``tied``.
@@ -94,6 +97,8 @@ class LanguageModel(nn.Module):
         gate: str | Gate = "LSTM0",
         dropouts: Dropouts = Dropouts(),
         weight_drop: float = 0.5,
+        bias_start: str = "gate",
+        single_bias: bool = False,
         tied: bool = True,
         cutoffs: Sequence[int] = (),
         seed: int = 0,
@@ -118,6 +123,8 @@ class LanguageModel(nn.Module):
                     above,
                     gate=gate,
                     weight_drop=weight_drop,
+                    bias_start=bias_start,
+                    single_bias=single_bias,
                     seed=derive_seed(seed, "layer", k),
                 )
                 for k, (below, above) in enumerate(

@@ -28,7 +28,7 @@ class Perplexity:
 
     @property
     def value(self) -> float:
-        """exp(loss): as unsure as among this many words; infinite if it overflows."""
+        """exp(loss): a uniform choice among this many words; infinite on overflow."""
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The loss by the place of a word in its article: what it is worth to have read on."""
+"""The loss by a word's position in its article: what reading on is worth."""
 
 import math
 

@@ -1,6 +1,6 @@
 """How a language model is trained: P1's recipe, which is AWD-LSTM's, and P2's."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatebook.errors import (
     check_choice,
@@ -15,10 +15,10 @@ OPTIMIZERS = ("NT-ASGD", "Adam")
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a training, the model and the text aside.
+    """Everything that decides a training run except the model and the text.
 
-    The defaults are AWD-LSTM's for Penn Treebank (its README's command), but for the
-    number of epochs.
+    The defaults are AWD-LSTM's for Penn Treebank (the command in its README), except
+    for the number of epochs.
 
     Arguments:
         epochs: passes over the text.
@@ -34,7 +34,7 @@ class Recipe:
         ar: α, weight of the mean squared output after dropout.
         tar: β, weight of the mean squared difference of outputs a step apart.
         weight_decay: of the optimiser, on all weights.
-        checks: validations an epoch.
+        checks: validations per epoch.
     """
 
     epochs: int
@@ -61,3 +61,30 @@ class Recipe:
         check_flag("varied", self.varied)
         for name in ("ar", "tar", "weight_decay"):
             check_not_negative(name, getattr(self, name))
+
+    def length(self, drawn: int, phase: str) -> int:
+        """Steps of a window for which ``drawn`` steps were drawn."""
+        return drawn
+
+
+@dataclass(frozen=True)
+class Capped(Recipe):
+    """A recipe whose finetuning cuts long windows, as AWD-LSTM's ``finetune.py`` does.
+
+    About 1.4 % of the windows are longer at a ``bptt`` of 70. The learning rate is that
+    of the cut length.
+
+    Arguments:
+        longest: most steps of a window above ``bptt``; the code has 10.
+    """
+
+    longest: int = field(default=10, kw_only=True)
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_count("longest", self.longest, 0)
+
+    def length(self, drawn: int, phase: str) -> int:
+        """Steps of a window, at most ``bptt + longest`` in finetuning."""
+        most = self.bptt + self.longest
+        return min(drawn, most) if phase == "finetuning" else drawn

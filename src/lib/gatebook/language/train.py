@@ -75,9 +75,10 @@ def fit(
 ) -> Progress:
     """Train a model; it ends with the weights that were best on the validation text.
 
-    A loss or gradient that is not finite ends the run as diverged. With a checkpoint
-    the run goes on from it and ends with the same numbers. Ctrl-C waits for the end
-    of the step, stores the state and is raised then; a second one stops at once.
+    A loss or gradient that is not finite ends the run as diverged. If the checkpoint
+    exists, the run resumes from it and ends with the same numbers. On Ctrl-C the step
+    is finished, the state is stored, and ``KeyboardInterrupt`` is raised; a second
+    Ctrl-C stops at once.
 
     Arguments:
         model: changed in place.
@@ -148,7 +149,7 @@ class _Whole(nn.Module):
 
 
 class _Training:
-    """A language model on its way."""
+    """A language model in training."""
 
     def __init__(
         self,
@@ -211,37 +212,38 @@ class _Training:
 
     def advance(self) -> None:
         """One window; a validation or a new phase where it is due."""
-        place, before = self.progress, self.progress.row
+        progress, before = self.progress, self.progress.row
         if not self._step():
-            place.history.diverged_at = place.history.step
+            progress.history.diverged_at = progress.history.step
             return
         # A drawn length may be far above the mean: two that are due are one then.
-        if any(before < row <= place.row for row in self._check_rows()):
+        if any(before < row <= progress.row for row in self._check_rows()):
             self._check()
-        if place.row >= self.rows:
-            place.row, place.epoch = 0, place.epoch + 1
+        if progress.row >= self.rows:
+            progress.row, progress.epoch = 0, progress.epoch + 1
             self.whole.state = self.model.start(self.recipe.batch_size)
             if self._phase_is_over():
                 self._next_phase()
 
     def _step(self) -> bool:
         """A gradient step; ``False`` if something is not finite."""
-        recipe, place = self.recipe, self.progress
+        recipe, progress = self.recipe, self.progress
         length = recipe.bptt
         if recipe.varied:
-            length = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
+            drawn = draw_length(recipe.bptt, self.whole.streams["length", "cpu"])
+            length = recipe.length(drawn, progress.phase)
         # The rate goes with the length drawn, even where the text ends before it.
         _set_rate(self.optimizer, recipe.learning_rate * length / recipe.bptt)
-        window = self.text.window(place.row, length, self.device)
-        place.row += len(window.read)
-        if self.rows - place.row == 1:  # TAR needs two steps
-            place.row += 1
-        place.history.step += 1
+        window = self.text.window(progress.row, length, self.device)
+        progress.row += len(window.read)
+        if self.rows - progress.row == 1:  # TAR needs two steps
+            progress.row += 1
+        progress.history.step += 1
         hidden = self.model(window.read, self.whole.state, window.begins)
         self.whole.state = detached(hidden.state)
         loss = self.model.mean_nll(hidden.dropped, window.target)
-        place.recent.append(loss.item())
-        finite = math.isfinite(place.recent[-1])
+        progress.recent.append(loss.item())
+        finite = math.isfinite(progress.recent[-1])
         return finite and self._descend(loss + penalty(hidden, recipe))
 
     def _descend(self, loss: Tensor) -> bool:
@@ -262,32 +264,32 @@ class _Training:
 
     def _check(self) -> None:
         """Validate; keep the weights if they are the best; pull the trigger."""
-        place = self.progress
+        progress = self.progress
         with averaged(self.optimizer):
             found = part_perplexity(self.model, self.corpus, "valid", CHECK_PARTS)
-            if place.best is None or found.loss < place.best:
-                place.best = found.loss
+            if progress.best is None or found.loss < progress.best:
+                progress.best = found.loss
                 self.whole.keep()
         scores = {
-            "epoch": place.epoch + place.row / self.rows,
+            "epoch": progress.epoch + progress.row / self.rows,
             "perplexity": found.value,
-            "train_perplexity": _exp(sum(place.recent) / len(place.recent)),
-            "averaging": float(place.averaging),
+            "train_perplexity": _exp(sum(progress.recent) / len(progress.recent)),
+            "averaging": float(progress.averaging),
         }
-        place.history.note(place.history.step, scores)
-        place.recent.clear()
+        progress.history.note(progress.history.step, scores)
+        progress.recent.clear()
         self._tell(scores)
-        if triggered(found.loss, place.checks, self.recipe.nonmono):
+        if triggered(found.loss, progress.checks, self.recipe.nonmono):
             self._pull()
-        place.checks.append(found.loss)
+        progress.checks.append(found.loss)
 
     def _pull(self) -> None:
         """From plain to averaged steps; finetuning, which averages, ends."""
-        place = self.progress
-        if place.phase == "finetuning":
-            place.epoch = self.recipe.finetune
-        elif self.recipe.optimizer == "NT-ASGD" and not place.averaging:
-            place.switched_at = place.history.step
+        progress = self.progress
+        if progress.phase == "finetuning":
+            progress.epoch = self.recipe.finetune
+        elif self.recipe.optimizer == "NT-ASGD" and not progress.averaging:
+            progress.switched_at = progress.history.step
             self._make_optimizer(averaging=True)
 
     def _phase_is_over(self) -> bool:
@@ -296,15 +298,15 @@ class _Training:
 
     def _next_phase(self) -> None:
         """Note the exact figures of the phase's best weights, and go on from them."""
-        place = self.progress
+        progress = self.progress
         self.whole.restore()
-        verb = {"training": "trained", "finetuning": "finetuned"}[place.phase]
+        verb = {"training": "trained", "finetuning": "finetuned"}[progress.phase]
         for name in ("valid", "test"):
             exact = part_perplexity(self.model, self.corpus, name)
-            place.figures[f"{verb}_{name}"] = exact.value
-        more = place.phase == "training" and self.recipe.finetune > 0
-        place.phase = "finetuning" if more else "done"
-        place.epoch, place.row, place.checks = 0, 0, []
+            progress.figures[f"{verb}_{name}"] = exact.value
+        more = progress.phase == "training" and self.recipe.finetune > 0
+        progress.phase = "finetuning" if more else "done"
+        progress.epoch, progress.row, progress.checks = 0, 0, []
         self._make_optimizer(averaging=more)
 
     def _make_optimizer(self, averaging: bool) -> None:
@@ -314,12 +316,12 @@ class _Training:
     def _tell(self, scores: dict[str, float]) -> None:
         if self.report is None:
             return
-        place, recipe = self.progress, self.recipe
-        epochs = recipe.epochs if place.phase == "training" else recipe.finetune
-        steps = round(place.history.step / max(scores["epoch"], 1e-9) * epochs)
+        progress, recipe = self.progress, self.recipe
+        epochs = recipe.epochs if progress.phase == "training" else recipe.finetune
+        steps = round(progress.history.step / max(scores["epoch"], 1e-9) * epochs)
         seconds = time.monotonic() - self.started
-        line = progress_line(place.history.step, steps, seconds, scores)
-        self.report(f"{place.phase}, {line}")
+        line = progress_line(progress.history.step, steps, seconds, scores)
+        self.report(f"{progress.phase}, {line}")
 
 
 def penalty(hidden: Hidden, recipe: Recipe) -> Float[Tensor, ""]:
@@ -395,11 +397,11 @@ def _check_long_enough(rows: int, recipe: Recipe) -> None:
     if rows < recipe.bptt + 1:
         raise ValueError(
             f"bptt is {recipe.bptt} with a batch_size of {recipe.batch_size}, but the "
-            f"train text has {rows} tokens a column; allowed: fewer, or a longer text"
+            f"train text has {rows} tokens per column; allowed: fewer, or a longer text"
         )
     if rows < recipe.bptt * recipe.checks:
         raise ValueError(
             f"checks is {recipe.checks} with a bptt of {recipe.bptt}, but the train "
-            f"text has {rows} tokens a column, so that two would fall into one window; "
-            f"allowed: at most {rows // recipe.bptt}"
+            f"text has {rows} tokens per column, so that two would fall into one "
+            f"window; allowed: at most {rows // recipe.bptt}"
         )

@@ -149,7 +149,7 @@ class GRUCore:
         noise: Blocks | None,
         training: bool,
     ) -> Step:
-        """H' = f ∘ h + i ∘ tanh(x_u + s ∘ rec_u) with the reset gate s.
+        """h' = f ∘ h + i ∘ tanh(x_u + s ∘ rec_u) with the reset gate s.
 
         Where s has acted before the product, or there is none, it is left out here.
 
@@ -159,16 +159,16 @@ class GRUCore:
         """
         sizes = self.blocks()
         pre_x, pre_h = split(x, sizes), split(rec, sizes)
-        rec_u, told = pre_h.pop("update"), {}
+        rec_u, shown = pre_h.pop("update"), {}
         if self.reset != "none":
             s = (pre_x.pop("reset") + pre_h.pop("reset")).sigmoid()
             rec_u = s * rec_u if self.one_product else rec_u
-            told = {"reset": s}
+            shown = {"reset": s}
         u = (pre_x.pop("update") + rec_u).tanh()
         pre = {name: pre_x[name] + pre_h[name] for name in pre_x}
         gates = self.gate.effective(pre, noise, training, tied=True)
         h = gates["effective_forget"] * c + gates["effective_input"] * u
-        return h, h, gates | told
+        return h, h, gates | shown
 
 
 Core = LSTMCore | GRUCore

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gatebook.gates import CDetach, HDetach, Sharpened, Silent
 from gatebook.random import Streams
 from gatebook.recurrence.cells import Core, noise_blocks, split
 
@@ -46,34 +45,23 @@ def draw(
         zoneout: probabilities (of c, of h) to keep the old value.
         s: the model's streams.
     """
-    c, h = zoneout
-    return Draws(
-        _noise(core, like, s),
-        _detached(core, like, s),
-        _keep(core, like, h, "zoneout_h", s),
-        _keep(core, like, c, "zoneout_c", s),
-    )
-
-
-# A compiler cannot follow a generator, so none is asked for where nothing is drawn.
-
-
-def _noise(core: Core, like: Tensor, s: Streams) -> Tensor | None:
-    if isinstance(core.gate.noise, Silent | Sharpened):
-        return None
-    wide = (*like.shape[:2], sum(noise_blocks(core).values()))
-    return core.gate.noise.sample(wide, like, s["noise", like.device])
-
-
-def _detached(core: Core, like: Tensor, s: Streams) -> Tensor | None:
-    if not isinstance(core.gate.gradient, HDetach | CDetach):
-        return None
     steps, batch, _ = like.shape
-    detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
-    return detached.to(like.device) if detached.dim() == 2 else detached
+    wide = (steps, batch, sum(noise_blocks(core).values()))
+    noise = detached = None
+    if core.gate.noise.draws:
+        noise = core.gate.noise.sample(wide, like, s["noise", like.device])
+    if core.gate.gradient.draws:
+        detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
+    if detached is not None and detached.dim() == 2:
+        detached = detached.to(like.device)
+    keep_c, keep_h = (
+        _keep(core, like, p, s, name)
+        for p, name in zip(zoneout, ("zoneout_c", "zoneout_h"), strict=True)
+    )
+    return Draws(noise, detached, keep_h, keep_c)
 
 
-def _keep(core: Core, like: Tensor, p: float, name: str, s: Streams) -> Tensor | None:
+def _keep(core: Core, like: Tensor, p: float, s: Streams, name: str) -> Tensor | None:
     if p == 0:
         return None
     shape = (*like.shape[:2], core.hidden_size)

@@ -20,7 +20,7 @@ def record(model: nn.Module) -> Iterator[Record]:
     the block. A reverse direction's time runs backwards, as it was computed.
 
     A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
-    sequences, units), holds the steps that there are, so that its mean knows no
+    sequences, units), holds the real steps only, so that its mean excludes
     padding; `torch.nn.utils.rnn.pad_packed_sequence` gives (T, B, units). Where a
     batch is padded but not packed, the padding is input like any other, and is
     recorded.
@@ -51,7 +51,7 @@ def record(model: nn.Module) -> Iterator[Record]:
             f"model holds {len(layers)} recurrent modules of gatebook; allowed: one"
         )
     gates: Record = {}
-    outer = layers[0].recorder  # a block inside another one gives way to it again
+    outer = layers[0].recorder  # restored when this block ends: blocks may be nested
     layers[0].recorder = gates
     try:
         yield gates

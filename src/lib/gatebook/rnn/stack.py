@@ -172,7 +172,7 @@ def _drop_weights(model: Layers, weights: Weights) -> Weights:
 def kept(weight: Tensor, p: float, g: torch.Generator) -> Bool[Tensor, "G H"]:
     """``True`` with probability 1 - p, to within 1/65536.
 
-    Sixteen random bits an entry: for a large weight most of the time goes into
+    Sixteen random bits per entry: for a large weight most of the time goes into
     drawing them, and a uniform number has 32.
     """
     count = weight.numel()

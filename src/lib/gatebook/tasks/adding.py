@@ -19,7 +19,7 @@ class Adding:
 
     Arguments:
         length: N, the sequence's length in steps (at least 2).
-        batch_size: sequences a batch.
+        batch_size: sequences per batch.
         seed: decides all batches.
         validation_size: sequences that scores are taken on.
     """
@@ -75,7 +75,7 @@ class Adding:
         return 1 / 6
 
     def describe(self) -> dict[str, object]:
-        """All that decides its numbers, the seed aside, and its source."""
+        """Everything that decides its numbers except the seed, and its source."""
         return {
             "task": "adding",
             "length": self.length,

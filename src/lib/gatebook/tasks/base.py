@@ -46,7 +46,7 @@ class Task(Protocol):
         ...
 
     def describe(self) -> dict[str, object]:
-        """All that decides the task's numbers, the seed aside, and its data's source.
+        """Everything that decides the numbers except the seed, and the data's source.
 
         A stored run is found by it, so no folder's path may be in it.
         """

@@ -36,7 +36,7 @@ class Copy:
 
     Arguments:
         length: N, the delay in steps.
-        batch_size: sequences a batch.
+        batch_size: sequences per batch.
         form: ``"one-hot"`` as in P2, ``"scalar"`` as in P3.
         pool: size of the fixed training set that batches are drawn from with
             replacement (P3: 100,000); ``None`` makes fresh sequences (P2).
@@ -118,7 +118,7 @@ class Copy:
         return math.log(SYMBOLS) * TOKENS / self.steps_read
 
     def describe(self) -> dict[str, object]:
-        """All that decides its numbers, the seed aside, and its source."""
+        """Everything that decides its numbers except the seed, and its source."""
         return {
             "task": "copy",
             "length": self.length,

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gatebook.files import Content, FileError, read_checked, write_checked
+from gatebook.checked import Content, read_checked, write_checked
+from gatebook.files import FileError
 from gatebook.random import streams_of
+from gatebook.rnn.names import name_gates
 
 
 class CheckpointError(FileError):
@@ -65,7 +67,7 @@ def load_checkpoint(
     header, tensors = _read(path)
     _check_same(path, json.loads(header["made_with"]), made_with)
     try:
-        model.load_state_dict(_under(tensors, "model."))
+        model.load_state_dict(name_gates(_under(tensors, "model."), model))
         _restore_optimizer(optimizer, tensors, json.loads(header["optimizer"]))
         for name, streams in streams_of(model).items():
             streams.load_state(_under(tensors, f"stream.{name}."))
@@ -79,7 +81,7 @@ def load_checkpoint(
 
 
 def progress_of(path: Path) -> dict[str, Any]:
-    """The progress alone, for who must know it before there is an optimiser.
+    """The progress alone, for a caller that needs it before there is an optimiser.
 
     Raises:
         CheckpointError: if the file is missing, cut short or altered.
@@ -88,9 +90,9 @@ def progress_of(path: Path) -> dict[str, Any]:
 
 
 def parts(model: nn.Module) -> dict[str, str]:
-    """What a model consists of: each part without parts of its own, in words.
+    """What a model consists of: each part that has no parts of its own, as text.
 
-    Equal shapes do not tell one gate from another.
+    Shapes alone do not distinguish one gate from another.
     """
     leaves = {n: m for n, m in model.named_modules() if not list(m.children())}
     return {f"model.{n}" if n else "model": repr(m) for n, m in leaves.items()}

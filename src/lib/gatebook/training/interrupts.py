@@ -10,10 +10,10 @@ from collections.abc import Iterator
 def held() -> Iterator[list[int]]:
     """Collect Ctrl-C, for the loop to act on between two steps; raise a second one.
 
-    In the middle of a step the weights may be changed and the step not counted, or
-    half of its noise drawn. Signals reach the main thread only, and only there may
-    they be handled. Who ignores Ctrl-C, as a job in the background does, or lets it
-    end the process (handlers that cannot be called) keeps that.
+    In the middle of a step the weights may have changed without the step being
+    counted, or half of its noise may be drawn. Only the main thread receives signals
+    and may handle them. A process that ignores Ctrl-C, as a background job does, or
+    that lets it end the process (handlers that cannot be called), keeps doing so.
     """
     came: list[int] = []
 

@@ -42,7 +42,7 @@ class Dropout(nn.Module):
         return dropped(x, self.p, self.streams["head", x.device])
 
     def extra_repr(self) -> str:
-        """Its probability; a checkpoint tells models apart by it."""
+        """Its probability; a checkpoint distinguishes models by it."""
         return f"p={self.p}"
 
 
@@ -128,9 +128,9 @@ def build(
 
 @dataclass
 class History:
-    """What a run left behind.
+    """The record of a run.
 
-    ``curves`` holds lists of equal length: ``step`` and one a score; ``loss`` there
+    ``curves`` holds lists of equal length: ``step`` and one per score; ``loss`` there
     is the validation's. ``train_loss`` is the mean since the last evaluation.
     """
 
@@ -154,7 +154,7 @@ class History:
         return max(self.curves.get(score, []), default=float("nan"))
 
     def mean(self, score: str) -> float:
-        """The mean of ``score`` over the evaluations: high for who learns early."""
+        """The mean of ``score`` over the evaluations: high if a model learns early."""
         values = self.curves.get(score, [])
         return sum(values) / len(values) if values else float("nan")
 
@@ -257,16 +257,16 @@ def fit(
 ) -> History:
     """Train ``model`` on ``task``.
 
-    A loss or gradient that is not finite ends the run as diverged. With a
-    checkpoint file, the run goes on from it if it exists and ends with the numbers
-    that it would have had; a file of another model, task or plan is refused. (A task
-    is known by the fields of its dataclass and by what it describes.) Ctrl-C waits for
-    the end of the step, where the state is whole; then the state is stored and Ctrl-C
-    raised. A second one stops at once.
+    A loss or gradient that is not finite ends the run as diverged. If the checkpoint
+    file exists, the run resumes from it and ends with the same numbers as one without
+    interruption; a file of another model, task or plan is refused. (A task is
+    identified by the fields of its dataclass and by its description.) On Ctrl-C the
+    step is finished, the state is stored, and ``KeyboardInterrupt`` is raised. A second
+    Ctrl-C stops at once.
 
     Arguments:
-        model: changed in place; put into training mode unless it is in it, so that
-            parts which are not in training mode then stay as they are.
+        model: changed in place; put into training mode unless it already is, so
+            that a model in training mode may have parts in evaluation mode.
         task: gives the batch of each step.
         plan: steps, rate, clipping.
         checkpoint: where the state is kept while the run goes on.
@@ -303,9 +303,10 @@ def fit_together(
 
     Raises:
         ValueError: if one of several models has torch's own dropout, which draws from
-            one stream for all of them: their numbers would depend on their company.
+            one stream for all of them, so that each model's numbers would depend on the
+            others.
     """
-    _check_company(jobs)
+    _check_dropout_of_several(jobs)
     runs = [_Training(job) for job in jobs]
     saved = time.monotonic()
     with _cores_restored([job.model for job in jobs]), interrupts.held() as came:
@@ -324,7 +325,7 @@ def fit_together(
     return [run.end() for run in runs]
 
 
-def _check_company(jobs: Sequence[Job]) -> None:
+def _check_dropout_of_several(jobs: Sequence[Job]) -> None:
     if len(jobs) < 2:
         return
     for job in jobs:
@@ -340,7 +341,7 @@ def _check_company(jobs: Sequence[Job]) -> None:
 
 
 class _Training:
-    """A model on its way: its optimiser, its curves, its place in the run."""
+    """A model in training: its optimiser, its curves, and how far it has come."""
 
     def __init__(self, job: Job):
         self.model, self.task, self.plan = job.model, job.task, job.plan
@@ -407,7 +408,7 @@ class _Training:
 
 
 def _words_of(task: Task) -> dict[str, str]:
-    """What tells a task from another: its kind, its data and its fields, in words.
+    """What identifies a task: its kind, its data and its fields, as text.
 
     A field with ``compare=False`` does not make it another task.
     """

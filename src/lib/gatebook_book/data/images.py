@@ -38,8 +38,8 @@ class ImageSet:
             `datasets.Dataset`; a pixel's channels lie side by side.
         test: the same.
         source: one line for pages and results.
-        side: pixels a row, and rows.
-        channels: numbers a pixel: 1 for grey, 3 for red, green and blue.
+        side: pixels per row, and number of rows.
+        channels: numbers per pixel: 1 for grey, 3 for red, green and blue.
         classes: kinds of label.
     """
 

@@ -90,7 +90,7 @@ def hub_answers(seconds: float = 2.0) -> bool:
 def _endpoint() -> tuple[str, int]:
     """The hub's host and port, from ``HF_ENDPOINT`` where it is set."""
     url = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    with contextlib.suppress(ValueError):  # the port is no number
+    with contextlib.suppress(ValueError):  # the port is not a number
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
         if parts.hostname and port:

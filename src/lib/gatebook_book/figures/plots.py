@@ -1,6 +1,6 @@
 """The book's figures and tables: one house style, one colour for each method.
 
-Hue tells the activation (blue: constant bias, green: chrono, purple: ordered,
+Hue shows the activation (blue: constant bias, green: chrono, purple: ordered,
 orange: uniform), line and marker the auxiliary gate (dashed and hollow: none,
 dotted: master, solid: refine). All colours have a contrast of at least 3 on white
 and on the dark theme, any two differ for protanopes and deuteranopes too, and no
@@ -75,7 +75,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "h-detach": {"linestyle": "-", "marker": "s"},
     "c-detach": {"linestyle": ":", "marker": "h"},
 }
-"""Line and marker of each method, so that lines can be told apart in grey."""
+"""Line and marker of each method, so that lines differ in grey, too."""
 
 _RC: dict[str, Any] = {
     "figure.figsize": (WIDTH, HEIGHT),
@@ -145,14 +145,14 @@ def band(
 
     P2 D.1 shows the median of three seeds with a 60 % band, hence the default.
     Quantiles are interpolated: with three seeds a < b < c the band goes from
-    a + 0.4 (b - a) to b + 0.6 (c - b), so it shows spread and is no confidence
+    a + 0.4 (b - a) to b + 0.6 (c - b), so it shows spread and is not a confidence
     interval. ``None`` and NaN mean that a run has ended: the median is then taken
     over the others, and a cross marks the run's last value.
 
     Arguments:
         ax: where to draw.
         x: the S common steps.
-        curves: one curve of S values a run.
+        curves: one curve of S values per run.
         method: decides colour, line and marker.
         quantiles: lower and upper end of the band, in [0, 1].
         label: name in the legend; the method by default.
@@ -253,6 +253,28 @@ def learning_curves(
     return fig
 
 
+def accuracy_curves(
+    runs: Sequence[dict[str, Any]],
+    guess: float = 0.1,
+    quantiles: tuple[float, float] = (0.25, 0.75),
+) -> Figure:
+    """`learning_curves` of the validation accuracy of runs on images.
+
+    Arguments:
+        runs: as there.
+        guess: the accuracy of guessing.
+        quantiles: as there.
+    """
+    return learning_curves(
+        runs,
+        "accuracy",
+        baseline=guess,
+        baseline_label="guessing",
+        ylabel="accuracy",
+        quantiles=quantiles,
+    )
+
+
 def _nothing(fig: Figure) -> Figure:
     """The figure of a page whose runs have not been made yet."""
     for ax in fig.axes:
@@ -347,7 +369,7 @@ PROSE = 60
 
 
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
-    """A table with one row a dict; the heads are all keys, as they first occur.
+    """A table with one row per dict; the heads are all keys, as they first occur.
 
     Text is escaped and floats get four digits; ``None``, NaN and a key that a row
     lacks become a dash. On a narrow screen the table scrolls inside its own box, but

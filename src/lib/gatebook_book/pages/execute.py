@@ -236,7 +236,7 @@ def _shown(progress: Path, name: str) -> Iterator[None]:
     over = threading.Event()
 
     def follow() -> None:
-        with progress.open() as file:
+        with progress.open(encoding="utf-8") as file:
             while True:
                 last = over.wait(0.2)
                 for line in file:

@@ -1,4 +1,4 @@
-"""A page's kernel: what it is told, where it listens, and that it gets on."""
+"""A page's kernel: what it is given, where it listens, and that it makes progress."""
 
 import contextlib
 import os

@@ -2,19 +2,25 @@
 
 import ast
 import functools
+import io
 import math
 import re
-from collections.abc import Callable
+import tokenize
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jupytext
-import papermill
 import yaml
-from gatebook.errors import check_choice, check_count, check_positive, suggest
-from gatebook.gates import GATES
+from gatebook.errors import (
+    check_choice,
+    check_count,
+    check_positive,
+    check_probability,
+    suggest,
+)
+from gatebook.files import read_text
 
 from gatebook_book.paths import root
 
@@ -24,10 +30,22 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
+        check_count
+    ),
+    r"p|dropout_\w+|weight_drop": check_probability,
     r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,
 }
-"""What numbers a parameter may have, by its name; a page checks the rest itself."""
+"""What numbers a parameter may have, by its name; those of `ANY` are free.
+
+Not by its type: a cell evaluates its annotations, so that every page would begin with
+an import of types such as ``Positive``, and papermill shows a reader only their name.
+A test holds that each number of each page has one rule here or is in `ANY`.
+"""
+
+ANY = ("seed", "seeds", "bias", "spread")
+"""Numbers of which every finite one will do, or that the page checks itself."""
 
 _SCALARS = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -122,17 +140,24 @@ class Page:
         return root() / "book" / f"{self.name}.md"
 
     @property
+    def text(self) -> str:
+        """The source as it stands."""
+        return read_text(self.file)
+
+    @property
     def has_code(self) -> bool:
         """Whether there is anything to execute."""
-        return "```{code-cell}" in self.file.read_text()
+        return "```{code-cell}" in self.text
 
     def notebook(self) -> Any:
         """The page as a notebook without outputs."""
-        return jupytext.read(self.file)
+        import jupytext  # not for the list of pages, which is there at once
+
+        return jupytext.reads(self.text, fmt="md:myst")
 
     def parameters(self) -> dict[str, Parameter]:
         """Parameters by name, in the order of the cell."""
-        return dict(_parameters(self.file.read_text())) if self.has_code else {}
+        return dict(_parameters(self.text)) if self.has_code else {}
 
     def device(self, profile: str, given: dict[str, str]) -> str:
         """Where its models live: the parameter ``device``, if it has one."""
@@ -151,6 +176,8 @@ class Page:
             ValueError: for an unknown profile, name or gate, a value of a wrong type,
                 or one that `RULES` does not allow.
         """
+        from gatebook.gates import GATES  # brings torch, which `parameters` needs not
+
         known = self.parameters()
         values = read_profile(profile).get(self.name) or {}
         for name in (*values, *given):
@@ -169,19 +196,35 @@ class Page:
         return chosen
 
 
+CELL = re.compile(
+    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters\]\n(.*?)^```$", re.M | re.S
+)
+"""The cell of parameters in a page's text."""
+
+
 @functools.lru_cache(maxsize=64)
 def _parameters(text: str) -> dict[str, Parameter]:
-    """Parameters of a page's text, read once: a sweep asks for each of its points."""
-    found = papermill.inspect_notebook(jupytext.reads(text, fmt="md:myst"))
+    """Parameters of a page's text, read once: a sweep asks for each of its points.
+
+    papermill reads the same; it takes two seconds to start.
+    """
+    cell = CELL.search(text)
+    code = cell[1] if cell else ""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    notes = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
     return {
-        name: Parameter(
-            name,
-            entry["inferred_type_name"],
-            ast.literal_eval(entry["default"]),
-            entry["help"].strip(),
-        )
-        for name, entry in found.items()
+        name: Parameter(name, kind, value, notes.get(line, "").lstrip("#").strip())
+        for name, kind, value, line in _assigned(code)
     }
+
+
+def _assigned(code: str) -> Iterator[tuple[str, str, Any, int]]:
+    """Name, annotation, value and last line of each ``name: type = value``."""
+    for node in ast.parse(code).body:
+        if isinstance(node, ast.AnnAssign) and node.value:
+            value = ast.literal_eval(node.value)
+            line = node.end_lineno or node.lineno
+            yield ast.unparse(node.target), ast.unparse(node.annotation), value, line
 
 
 _yaml = functools.lru_cache(maxsize=16)(yaml.safe_load)
@@ -190,7 +233,7 @@ _yaml = functools.lru_cache(maxsize=16)(yaml.safe_load)
 
 def page_names() -> list[str]:
     """All pages of the table of contents, in the book's order."""
-    toc = _yaml((root() / "_toc.yml").read_text())
+    toc = _yaml(read_text(root() / "_toc.yml"))
     files = [toc["root"]]
     for part in toc.get("parts", [toc]):
         files += [chapter["file"] for chapter in part.get("chapters", [])]
@@ -220,6 +263,6 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
     try:
-        return _yaml(path.read_text()) or {}
+        return _yaml(read_text(path)) or {}
     except yaml.YAMLError as error:
         raise ValueError(f"profile {path} is no YAML: {error}") from error

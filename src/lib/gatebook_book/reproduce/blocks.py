@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from gatebook.errors import check_choice, suggest
+from gatebook.files import read_text
 
 from gatebook_book.pages.pages import PROFILES, Page, find, page_names
 from gatebook_book.paths import root
@@ -133,7 +134,7 @@ def blocks() -> list[Block]:
     """
     known = set(Block.__dataclass_fields__)
     made = []
-    for number, entry in enumerate(yaml.safe_load(file().read_text()) or [], 1):
+    for number, entry in enumerate(yaml.safe_load(read_text(file())) or [], 1):
         for name in entry:
             if name not in known:
                 raise ValueError(

@@ -99,7 +99,7 @@ def tasks(blocks: list[Block], device: str, workers: int | None = None) -> list[
     Arguments:
         blocks: in their order.
         device: ``"cpu"`` or ``"cuda"``.
-        workers: runs at once on a CPU; by default one a core.
+        workers: runs at once on a CPU; by default one per core.
 
     Raises:
         ValueError: for a result that was cut short, or a device that is not here.

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 from gatebook.errors import suggest
+from gatebook.files import read_text
 
 from gatebook_book.paths import root
 
@@ -85,7 +86,7 @@ def claims(page: str) -> list[Claim]:
     file = folder() / f"{page}.yaml"
     if not file.is_file():
         raise ValueError(f"unknown page {page!r}; {suggest(page, pages())}")
-    return [_claim(page, file, entry) for entry in yaml.safe_load(file.read_text())]
+    return [_claim(page, file, entry) for entry in yaml.safe_load(read_text(file))]
 
 
 def _claim(page: str, file: Path, entry: dict[str, Any]) -> Claim:

@@ -13,7 +13,7 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import Claim, claims, of_profile, pages
-from gatebook_book.runs.statistics import median_of
+from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
@@ -199,7 +199,7 @@ Kept = dict[str, list[Run]]
 
 
 def stored(page: str) -> Kept:
-    """The runs kept for a page, profile by profile; an empty list is no error."""
+    """The runs kept for a page, profile by profile; an empty list is not an error."""
     return {profile: load(page, profile) for profile in PROFILES}
 
 
@@ -263,7 +263,7 @@ def all_entries() -> Iterator[Row]:
 def rows(page: str) -> list[dict[str, Any]]:
     """One page's lines as its table "paper and here", for `plots.table`."""
     shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
-    heads = {"ours": "here", "scale": "our size", "diverged": "of them diverged"}
+    heads = {"ours": "here", "scale": "our size", "diverged": "diverged"}
     return [
         {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
         for entry in entries(page)
@@ -275,6 +275,8 @@ def _row(claim: Claim, kept: Kept) -> Row:
     judge = next((size for size in found if size.verdict != "no run"), None)
     judge = judge or (found[0] if found else _size(claim, PROFILES[-1], []))
     command = f"gatebook run {claim.page} --profile {judge.profile} --fresh"
+    if judge.profile == "own":  # whose grid is not run as a whole
+        command = f"gatebook reproduce {claim.page}"
     return Row(
         claim=claim.claim,
         quote=claim.quote,
@@ -318,13 +320,7 @@ def _words(method: str, s: dict[str, Any]) -> str:
     """``UR 0.03 [0.02, 0.05]``: median, lowest and highest of the seeds."""
     if s["median"] is None:
         return f"{method} diverged"
-    median, low, high = (_short(s[name]) for name in ("median", "low", "high"))
-    return f"{method} {median} [{low}, {high}]"
-
-
-def _short(value: float) -> str:
-    """Three digits, and all digits of a whole number such as a count of steps."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{method} {in_words(s)}"
 
 
 def _scale(profile: str, runs: list[Run]) -> str:

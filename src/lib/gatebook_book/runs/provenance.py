@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from gatebook_book.paths import root
@@ -22,7 +21,7 @@ def provenance(device: str = "cpu") -> dict[str, Any]:
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "commit": commit(),
         "peak_memory_mb": round(peak_memory(device) / 2**20),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
 
 
@@ -38,6 +37,8 @@ def peak_memory(device: str) -> int:
         )
         return int(line.split()[1]) * 1024
     if sys.platform == "win32":
+        import psutil  # needed there alone
+
         return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
 

@@ -1,8 +1,9 @@
 """Figures over several stored runs, and over the curve of one."""
 
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from gatebook.errors import check_choice, suggest
 
 from gatebook_book.runs.store import Run
@@ -18,19 +19,43 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
             of; of an infinite one JSON holds none.
     """
     if not runs:
-        return {"median": None, "low": None, "high": None, "seeds": 0, "diverged": 0}
+        return spread([]) | {"seeds": 0, "diverged": 0}
     known = {name for run in runs for name in run["metrics"]}
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
     done = [_number(run, metric) for run in runs if run["status"] == "finished"]
-    values = torch.tensor(sorted(done), dtype=torch.float64)
-    return {
-        "median": values.quantile(0.5).item() if len(values) else None,
-        "low": values.min().item() if len(values) else None,
-        "high": values.max().item() if len(values) else None,
-        "seeds": len({run["seed"] for run in runs}),
-        "diverged": len(runs) - len(done),
-    }
+    counts = {"seeds": len({run["seed"] for run in runs})}
+    return spread(done) | counts | {"diverged": len(runs) - len(done)}
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, lowest and highest of some figures; ``None`` for each without any."""
+    if not values:
+        return {"median": None, "low": None, "high": None}
+    ends = {"low": min(values), "high": max(values)}
+    return {"median": statistics.median(values), **ends}
+
+
+def in_words(figures: Mapping[str, Any], form: str | None = None) -> str:
+    """A spread in words.
+
+    Arguments:
+        figures: as `spread` and `median_of` give them.
+        form: of a number, such as ``".2f"``; by default three digits, and all digits
+            of a number that has more before the point.
+
+    Example:
+        >>> in_words(spread([0.02, 0.05, 0.03]))
+        '0.03 [0.02, 0.05]'
+    """
+    if figures["median"] is None:
+        return "–"
+    median, low, high = (_short(figures[k], form) for k in ("median", "low", "high"))
+    return f"{median} [{low}, {high}]"
+
+
+def _short(value: float, form: str | None) -> str:
+    return format(value, form or (".3g" if abs(value) < 1000 else ".0f"))
 
 
 def _number(run: Run, metric: str) -> float:

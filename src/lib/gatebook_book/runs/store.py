@@ -139,10 +139,10 @@ class Store:
         work: Callable[[dict[int, Path]], dict[int, Run]],
     ) -> dict[int, Run]:
         commit()  # remembered now: the checkout may be edited while the run goes on
-        started = datetime.datetime.now(datetime.UTC)
+        started = datetime.datetime.now(datetime.timezone.utc)
         checkpoints = {k: file.with_suffix(".safetensors") for k, file in files.items()}
         made = work(checkpoints)
-        seconds = (datetime.datetime.now(datetime.UTC) - started).total_seconds()
+        seconds = (datetime.datetime.now(started.tzinfo) - started).total_seconds()
         runs = {}
         for place, file in files.items():
             name, seed, parameters = wanted[place]
@@ -213,7 +213,7 @@ def read(file: Path) -> Run:
     """One stored run; ``None`` in a curve stands for a value that was not finite.
 
     Raises:
-        ValueError: if the file is no stored run, naming it.
+        ValueError: if the file is not a stored run, naming it.
     """
     return _parsed(file.read_bytes(), file)
 

@@ -1,4 +1,8 @@
-"""All stored runs as one table: listed, filtered, exported."""
+"""All stored runs as one table: listed, filtered, exported.
+
+The filter knows equality and ranges, as the grid of a sweep does. For anything more,
+export the table and ask pandas, Polars or DuckDB, which read Parquet.
+"""
 
 import json
 from collections.abc import Iterable

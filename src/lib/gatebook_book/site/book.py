@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from gatebook.files import write_atomic
+from gatebook.files import read_text, write_atomic
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import read_myst_markdown_notebook
@@ -47,7 +47,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
 
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
-        workers: pages that run at once; by default one a core.
+        workers: pages that run at once; by default one per core.
 
     Returns:
         the site's first page.
@@ -100,10 +100,10 @@ def page_key(page: Page, profile: str) -> str:
     this profile, and the stored results and claims that it draws.
     """
     lock = root() / "requirements.lock"
-    parts = [page.file.read_text(), code_behind(page), lock.read_text(), profile]
+    parts = [page.text, code_behind(page), read_text(lock), profile]
     parts.append(repr(page.effective(profile, {})))
     for file in _kept_behind(page, "gatebook_book.runs.ledger" in modules_of(page)):
-        parts += [file.name, file.read_text()]
+        parts += [file.name, read_text(file)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
@@ -112,7 +112,7 @@ def _kept_behind(page: Page, shows_claims: bool) -> list[Path]:
 
     A page of claims that names no other, as the ledger, shows those of all.
     """
-    text = page.file.read_text()
+    text = page.text
     names = [name for name in page_names() if f'"{name}"' in text]
     if shows_claims and not names:
         names = page_names()
@@ -142,7 +142,7 @@ class _State:
     @classmethod
     def read(cls) -> "_State":
         try:
-            return cls(**json.loads(cls._file().read_text()))
+            return cls(**json.loads(read_text(cls._file())))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return cls({}, "")
 
@@ -203,7 +203,7 @@ def _run_one(page: Page, profile: str) -> int:
     started = time.monotonic()
     print(f"[{page.name}] running at the {profile} profile", flush=True)
     command = [sys.executable, "-m", "gatebook_book.cli", "run", page.name]
-    # One thread a page: pages run side by side, and two pages of two threads each
+    # One thread per page: pages run side by side, and two pages of two threads each
     # on two cores take longer than one after the other.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     code = subprocess.run(
@@ -224,7 +224,7 @@ def _into_cache(page: Page, profile: str) -> None:
     # Jupyter Book finds the entry by the notebook as its own reader makes it.
     source = nbformat.from_dict(
         read_myst_markdown_notebook(
-            page.file.read_text(), config=MdParserConfig(), add_source_map=False
+            page.text, config=MdParserConfig(), add_source_map=False
         )
     )
     run = nbformat.read(notebook_of(page.name, profile), as_version=4)
@@ -256,7 +256,9 @@ def _render(executed: list[Page], profile: str) -> None:
     before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
     tool = Path(sys.executable).with_name("jupyter-book")
     flags = ["--all", "-W", "-n", "--keep-going"]
-    code = subprocess.run([tool, "build", ".", *flags], cwd=root()).returncode
+    utf8 = os.environ | {"PYTHONUTF8": "1"}  # it opens files as the locale says
+    command = [str(tool), "build", ".", *flags]
+    code = subprocess.run(command, cwd=root(), env=utf8).returncode
     if code:
         raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")
     after = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
@@ -275,4 +277,4 @@ def _check_site(pages: list[Page], executed: list[Page]) -> None:
 
 
 def _text(file: Path) -> str:
-    return file.read_text() if file.is_file() else ""
+    return read_text(file) if file.is_file() else ""

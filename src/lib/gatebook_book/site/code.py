@@ -1,4 +1,4 @@
-"""Which code a page rests on."""
+"""Which code a page depends on."""
 
 import hashlib
 from importlib.metadata import PackageNotFoundError, version

@@ -16,7 +16,7 @@ Those that myst-nb leaves in ``jupyter_execute`` have lost their outputs.
 def offer_notebook(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    """Put a page's notebook into the site, and tell the theme that it is there."""
+    """Put a page's notebook into the site, and let the theme know that it is there."""
     executed = Path(app.outdir).parent / NOTEBOOKS / f"{pagename}.ipynb"
     if not executed.is_file():
         return

@@ -1,4 +1,8 @@
-"""Which modules of the library some code rests on, read from its import statements."""
+"""Which modules of the library some code rests on, read from its import statements.
+
+Tools such as grimp draw the graph between a package's modules. Here the start is a
+page's own cells, and a name leads through packages to the module that defines it.
+"""
 
 import ast
 import functools

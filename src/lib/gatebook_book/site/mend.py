@@ -1,11 +1,15 @@
 """A Sphinx extension: mends what the theme and myst-nb write into the pages.
 
+Most of it comes from code, not from templates: myst-nb's cells, docutils' citations,
+and the theme's function that lists its scripts. So no template can take its place.
+
 The theme is pinned, and the tests in ``tests/browser`` find what is no longer mended.
 """
 
 import re
 from pathlib import Path
 
+from gatebook.files import read_text
 from sphinx.application import Sphinx
 
 MARKER = '<script type="application/vnd.jupyter.widget-view+json">'
@@ -40,7 +44,7 @@ def mend_all(app: Sphinx, exception: Exception | None) -> None:
     """Mend each page of the site, once all are written."""
     if exception is None and app.builder.format == "html":
         for file in Path(app.outdir).rglob("*.html"):
-            file.write_text(mend(file.read_text()))
+            file.write_text(mend(read_text(file)), encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

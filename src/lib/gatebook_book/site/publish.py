@@ -1,4 +1,9 @@
-"""What must hold before the site is published; the workflow runs the same."""
+"""What must hold before the site is published; the workflow runs the same.
+
+Sphinx checks the references that it makes itself, and its link check asks other hosts.
+Neither reads the pages as they are written, with the addresses of the theme, of widgets
+and of downloads; that is done here. The weekly workflow asks the links to other sites.
+"""
 
 import re
 import subprocess
@@ -8,6 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from gatebook.errors import check_choice
+from gatebook.files import read_text
 
 from gatebook_book.pages.execute import PageError
 from gatebook_book.pages.pages import PROFILES
@@ -66,14 +72,14 @@ def _warn_of_edited_code() -> None:
 def foreign_files(site: Path) -> list[str]:
     """What pages and style sheets load from other hosts or from this machine's disk.
 
-    A link that a reader may follow is none of these.
+    A link that a reader may follow does not count.
 
     Returns:
         lines ``page: address``.
     """
     found = []
     for file in sorted([*site.rglob("*.html"), *site.rglob("*.css")]):
-        text = file.read_text()
+        text = read_text(file)
         loaded = _read(file).loaded if file.suffix == ".html" else set()
         loaded |= {a or b for a, b in IN_CSS.findall(text)}
         elsewhere = sorted(name for name in loaded if ELSEWHERE.match(name))
@@ -139,5 +145,5 @@ class _Links(HTMLParser):
 
 def _read(file: Path) -> _Links:
     page = _Links()
-    page.feed(file.read_text())
+    page.feed(read_text(file))
     return page

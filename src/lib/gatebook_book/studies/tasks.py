@@ -7,6 +7,7 @@ from typing import Any
 
 from gatebook.errors import check_choice
 from gatebook.rnn.module import GRU, LSTM, RNN
+from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
 from gatebook.training.loop import (
     History,
@@ -100,6 +101,12 @@ def image_scores(
         "mean_validation": history.mean("accuracy"),
         "fall": history.fall("accuracy"),
     }
+
+
+def forget_gates(model: SequenceModel, task: Task) -> list[float]:
+    """A look: each unit's mean effective forget gate on the validation set."""
+    x, _ = task.validation()[0]
+    return unit_means(model, x.to(next(model.parameters()).device))
 
 
 def train_all(
@@ -236,7 +243,7 @@ def _speaker(point: Point) -> Callable[[str], None]:
 
 
 def plain(value: Any) -> Any:
-    """An option as JSON holds it; a gate that is no paper's name as its text."""
+    """An option as JSON holds it; a gate without a name as its text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return [plain(v) for v in value] if isinstance(value, tuple | list) else str(value)

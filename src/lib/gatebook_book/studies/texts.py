@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebook.files import read_checked, write_checked
+from gatebook.checked import read_checked, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe

@@ -80,7 +80,7 @@ class SweepPoint:
         try:
             noted = json.loads(self.file("json").read_text(encoding="utf-8"))
             for name in noted["results"]:
-                read(root() / name)  # a file that was cut short is no result
+                read(root() / name)  # a file that was cut short is not a result
             return noted if noted["code"] == self.context.code else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None

@@ -1,5 +1,8 @@
 """Sweeps: many points of a page at once, on this machine's cores or on a cluster.
 
+Dask brings what a pool of processes does not: workers on other machines, Slurm, and
+points that go on elsewhere when a worker is lost.
+
 Each point is the page itself, run through papermill by a worker of dask.distributed.
 A list parameter may hold several values at one point, so points that a device can
 train as one batch can be put together in `gatebook_book.sweep.grid` alone.
@@ -41,7 +44,7 @@ ADDRESS = re.compile(r"\w+://\S+:\d+")
 
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
-OWN_GROUP = "import os; os.setpgid(0, 0)"
+OWN_GROUP = "import os; hasattr(os, 'setpgid') and os.setpgid(0, 0)"
 
 
 def sweep(
@@ -264,14 +267,14 @@ def _outcome(future: Any) -> Outcome:
 
 
 class _Status:
-    """Lines of progress: one a point that ends, and one a minute for the rest."""
+    """Lines of progress: one for each point that ends, one per minute for the rest."""
 
     def __init__(self, total: int):
         self.total, self.counts = total, Counter[str]()
         self.started = self.shown = time.monotonic()
 
     def say(self, line: str) -> None:
-        """Print a line at once, also where the output is no terminal."""
+        """Print a line at once, even where the output is not a terminal."""
         print(line, flush=True)
 
     def ended(self, point: SweepPoint, outcome: Outcome) -> None:

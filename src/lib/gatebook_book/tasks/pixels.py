@@ -38,7 +38,7 @@ def permutation(order: str, n: int, seed: int) -> Int[np.ndarray, " n"]:
 
     Arguments:
         order: ``"plain"`` scans rows; ``"bit-reversal"`` is P2's fixed permutation;
-            ``"seeded"`` is drawn once from ``seed``, as P3's code draws one a run.
+            ``"seeded"`` is drawn once from ``seed``, as P3's code draws one per run.
         n: pixels.
         seed: for ``"seeded"`` only.
     """
@@ -79,7 +79,7 @@ def pooled(images: str, source: str, pool: int) -> list[Arrays]:
 
 @dataclass(frozen=True)
 class Pixels:
-    """Name what an image shows after reading its pixels one a step.
+    """Name what an image shows after reading its pixels one per step.
 
     Arguments:
         order: the order of the pixels, see `permutation`.

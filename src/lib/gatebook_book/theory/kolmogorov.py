@@ -1,4 +1,8 @@
-"""Do draws follow a law? The distance of Kolmogorov, and how large it may be."""
+"""Do draws follow a law? The distance of Kolmogorov, and how large it may be.
+
+``scipy.stats.kstest`` gives the distance to a continuous law. One law of the pages has
+steps and is compared halfway between them.
+"""
 
 from collections.abc import Callable
 

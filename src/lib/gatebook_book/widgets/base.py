@@ -6,6 +6,7 @@ from typing import Any
 import anywidget
 import traitlets
 from gatebook.errors import check_between, check_choice, check_count
+from gatebook.files import read_text
 
 from gatebook_book.figures.plots import COLOURS
 
@@ -90,10 +91,10 @@ def module(name: str) -> str:
 
     Joined to one text, since a module in a notebook cannot import its neighbour.
     """
-    return (FOLDER / "kit.mjs").read_text() + (FOLDER / f"{name}.mjs").read_text()
+    return read_text(FOLDER / "kit.mjs") + read_text(FOLDER / f"{name}.mjs")
 
 
 def sheet() -> str:
     """The widgets' style sheet, with the book's colours as variables."""
     colours = "".join(f"  --gatebook-{k}: {v};\n" for k, v in COLOURS.items())
-    return f".gatebook-widget {{\n{colours}}}\n{(FOLDER / 'kit.css').read_text()}"
+    return f".gatebook-widget {{\n{colours}}}\n{read_text(FOLDER / 'kit.css')}"

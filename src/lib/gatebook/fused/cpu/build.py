@@ -25,7 +25,7 @@ from gatebook.fused.trace import Options, Program, Step, Unprintable, like, trac
 from gatebook.recurrence.cells import Core, noise_blocks
 
 # Read now: the file may be exchanged under a running program, and its Python not.
-KERNEL = (Path(__file__).parent / "kernel.c").read_text()
+KERNEL = (Path(__file__).parent / "kernel.c").read_text(encoding="utf-8")
 FLAGS = (
     "-O3",
     "-std=gnu11",
@@ -105,6 +105,16 @@ def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
         raise NoCompiler(f"{file} cannot be made or loaded: {error}") from error
 
 
+_SIZES = {
+    "panels_size": 2,
+    "scratch_size": 1,
+    "entry_size": 2,
+    "recurrent_size": 1,
+    "back_size": 1,
+}
+"""Functions of kernel.c that return a size, and how many they take."""
+
+
 def _opened(file: Path) -> Kernel:
     """The compiled file in this process.
 
@@ -114,8 +124,12 @@ def _opened(file: Path) -> Kernel:
         ValueError: if it lacks a table.
     """
     code = ctypes.CDLL(str(file))
-    for size in ("panels_size", "scratch_size"):
-        getattr(code, size).restype = ctypes.c_size_t
+    size, at = ctypes.c_size_t, ctypes.c_void_p
+    for name, count in _SIZES.items():
+        getattr(code, name).restype = size
+        getattr(code, name).argtypes = [size] * count
+    code.pack.argtypes = [at, size, size, at, size, size]
+    code.pack.restype = None
     count = ctypes.c_int.in_dll(code, "run_count").value
     table = (ctypes.c_int * 3 * count).in_dll(code, "RUNS")
     runs = tuple((row[0], row[1], row[2]) for row in table)
@@ -126,14 +140,14 @@ def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
     words = [repr(core), repr(options), str(dtype)]
     words += [*compiler(), *FLAGS, torch.__version__, _processor()]
-    return key(*words, Path(__file__).read_text(), KERNEL)
+    return key(*words, Path(__file__).read_text(encoding="utf-8"), KERNEL)
 
 
 @functools.cache
 def _processor() -> str:
     """What the processor can do; code made for another one may not run here."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
@@ -146,7 +160,13 @@ def _compile(text: str, file: Path) -> None:
         made = Path(folder) / "step.so"
         command = [*compiler(), *FLAGS, "-x", "c", "-", "-o", str(made)]
         try:
-            done = subprocess.run(command, input=text, capture_output=True, text=True)
+            done = subprocess.run(
+                command,
+                input=text,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+            )
         except OSError as error:
             raise NoCompiler(f"the C compiler cannot be run: {error}") from error
         if done.returncode:

@@ -79,7 +79,7 @@ def source(core: Core, step: Step, options: Options) -> str:
         "backward": step.backward.lines,
         "gradients": _gradients(core, step, options),
     }
-    text = (Path(__file__).parent / "kernel.triton").read_text()
+    text = (Path(__file__).parent / "kernel.triton").read_text(encoding="utf-8")
     for mark, lines in parts.items():
         indent = "" if mark == "settings" else "    "
         text = text.replace(f"# FILL {mark}\n", f"\n{indent}".join(lines) + "\n")

@@ -89,7 +89,7 @@ def _stack(tensors: Sequence[Any]) -> Any:
 
 
 def _unstack(stacked: Tensor) -> Sequence[Tensor]:
-    """One a model; as for `_stack`, one model's gradient is not copied."""
+    """One per model; as for `_stack`, one model's gradient is not copied."""
     return [stacked.squeeze(0)] if len(stacked) == 1 else stacked.unbind()
 
 
