@@ -6,12 +6,15 @@ A process of its own lets each measurement have its allocator setting, its cache
 its peak of memory.
 """
 
+import contextlib
 import json
 import multiprocessing
+import os
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -126,6 +129,114 @@ def _pairs(shape: list[int], methods: list[str]) -> tuple[Tensor, dict]:
     return x, {m: (made[m], torchs["GRU" if m == "GRU" else "LSTM"]) for m in made}
 
 
+@contextlib.contextmanager
+def neighbours(count: int) -> Iterator[None]:
+    """Other programs at work meanwhile: loops that do nothing, one per core."""
+    command = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(command) for _ in range(count)]
+    try:
+        time.sleep(0.5 if busy else 0)  # until they have started
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+def beside(shape: list[int], methods: list[str], rounds: int, seconds: float) -> dict:
+    """The ratios on quiet cores and, in the same process, beside busy neighbours."""
+    limits = {"rounds": rounds, "seconds": seconds}
+    found = {"quiet": ratios(shape, methods, **limits)}
+    with neighbours(os.cpu_count() or 1):
+        found["busy"] = ratios(shape, methods, **limits)
+    return found
+
+
+def steps(sizes: list[int], methods: list[str], rounds: int) -> dict:
+    """One step in evaluation: our cells, and modules, against torch's cells."""
+    import gatebook
+
+    batch, features, hidden = sizes
+    x, found = torch.randn(batch, features), {}
+    for method in methods:
+        core = "GRU" if method == "GRU" else "LSTM"
+        theirs = getattr(nn, f"{core}Cell")(features, hidden)
+        options = METHODS[method]
+        cell = getattr(gatebook, f"{core}Cell")(features, hidden, **options)
+        module = getattr(gatebook, core)(features, hidden, **options)
+        cell.eval(), module.eval()
+        found[method] = {
+            "cell": _step_ratio(cell, theirs, x, rounds),
+            "module": _step_ratio(module.step, theirs, x, rounds),
+        }
+    return found
+
+
+def _step_ratio(ours: Callable, theirs: Callable, x: Tensor, rounds: int) -> dict:
+    """Ratio of a step's times; each round takes ten steps of either side."""
+
+    def ten(call: Callable) -> float:
+        started = time.perf_counter()
+        for _ in range(10):
+            call(x)
+        return (time.perf_counter() - started) / 10
+
+    with torch.no_grad():
+        ten(ours), ten(theirs)
+        pairs = []
+        for _ in range(rounds):
+            before, own, after = ten(theirs), ten(ours), ten(theirs)
+            pairs.append([own, (before + after) / 2])
+    return summary(pairs)
+
+
+def compiled(shape: list[int], rounds: int) -> dict:
+    """A training step of the loop through `torch.compile`, against torch's LSTM.
+
+    ``seconds`` is the time of the first step, in which the loop is compiled; ``fused``
+    is the ratio of our module at the same shape.
+    """
+    steps, batch, features, hidden = shape
+    x, theirs = torch.randn(steps, batch, features), nn.LSTM(features, hidden)
+    ours = Loop(theirs)
+    ours.run = torch.compile(ours.run, dynamic=False)
+    started = time.perf_counter()
+    train(ours, x)
+    found: dict = {"shape": shape, "seconds": round(time.perf_counter() - started, 1)}
+    for name, model in {"compiled": ours, "fused": build("UR", *shape[2:])}.items():
+        train(model, x), train(theirs, x)
+        pairs = []
+        for _ in range(rounds):
+            before, own, after = train(theirs, x), train(model, x), train(theirs, x)
+            pairs.append([own, (before + after) / 2])
+        found[name] = summary(pairs)
+    return found
+
+
+class Loop(nn.Module):
+    """The plain loop over time, with the weights of a `torch.nn.LSTM`."""
+
+    def __init__(self, lstm: nn.LSTM):
+        super().__init__()
+        self.lstm = lstm
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        """Outputs (T, B, H)."""
+        w, v, b, c = self.lstm.all_weights[0]
+        return (self.run(x, w, v, b + c, x.new_zeros(x.shape[1], v.shape[1])),)
+
+    @staticmethod
+    def run(x: Tensor, w: Tensor, v: Tensor, bias: Tensor, h: Tensor) -> Tensor:
+        """The loop alone, as `torch.compile` gets it."""
+        c, outputs = h, []
+        for a in (x @ w.T + bias).unbind():
+            i, f, u, o = (a + h @ v.T).chunk(4, -1)
+            c = f.sigmoid() * c + i.sigmoid() * u.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return torch.stack(outputs)
+
+
 def growth(sizes: list[list[int]], rounds: int, seconds: float) -> list[dict]:
     """Training steps of UR at several shapes."""
     limits = {"methods": ["UR"], "rounds": rounds, "seconds": seconds / len(sizes)}
@@ -225,7 +336,7 @@ def main() -> None:
     """Run the measurement that the arguments name."""
     kind, options, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    kinds = (ratios, growth, loop, memories, start, rate)
+    kinds = (ratios, beside, steps, compiled, growth, loop, memories, start, rate)
     found = {f.__name__: f for f in kinds}[kind](**json.loads(options))
     print(json.dumps(found))
 

@@ -1,7 +1,8 @@
 """Time and memory against `torch.nn.LSTM`, paired; a table, and a JSON to keep.
 
     python bench/speed.py [--shape 500,32,10,128 ...] [--gate UR ...] [--rounds 5]
-                          [--seconds 60] [--threads 2] [--store]
+                          [--seconds 60] [--threads 2] [--only small ...]
+                          [--note TEXT] [--store]
 
 Each of our runs stands between two of torch's in the same process, and a figure is
 the median of the ratios: what disturbs the machine disturbs both sides. `nn.GRU` is
@@ -36,6 +37,31 @@ ALLOCATORS = {
 }
 """The C library's own setting, and one that never gives memory back."""
 
+SMALL = [
+    [1, 1, 32, 128],
+    [1, 8, 32, 128],
+    [1, 1, 256, 512],
+    [10, 1, 32, 128],
+    [10, 8, 32, 128],
+    [100, 1, 32, 128],
+    [100, 8, 32, 128],
+    [20, 32, 32, 128],
+    [100, 1, 256, 512],
+]
+"""(T, B, I, H) of little work: single steps, short sequences, batches of 1 and 8."""
+
+FEW = ["LSTM", "UR", "O", "G2", "GRU"]
+"""The plain gate, the book's, and those with the dearest step and draws."""
+
+CROWDED = [[1, 1, 256, 512], [100, 1, 32, 128], [100, 8, 32, 128], [100, 32, 10, 128]]
+"""Shapes that are timed beside busy neighbours as well."""
+
+STEPS = [[1, 32, 128], [8, 32, 128], [1, 256, 512]]
+"""(B, I, H) of one step of a cell."""
+
+COMPILED = [[10, 32, 10, 128], [50, 32, 10, 128]]
+"""Shapes of the loop through `torch.compile`, which takes minutes for a longer one."""
+
 SWEEPS = {
     "T": [[t, 32, 10, 128] for t in (62, 125, 250, 500, 1000)],
     "B": [[100, b, 10, 128] for b in (1, 4, 16, 64, 256)],
@@ -62,18 +88,74 @@ def timings(o: argparse.Namespace) -> list[dict[str, Any]]:
             found = measure(
                 "ratios", o.threads, setting, shape=shape, methods=o.gate, **limits
             )
-            for method, passes in found.items():
-                for name, figures in passes.items():
-                    row = {"shape": shape, "allocator": allocator, "gate": method}
-                    rows.append(row | {"pass": name, **figures})
-                    _say(rows[-1])
+            rows += _rows(found, {"shape": shape, "allocator": allocator})
+    return rows
+
+
+def smalls(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ratios where there is little work, on one thread and on all."""
+    rows = []
+    for threads in sorted({1, o.threads}):
+        for shape in SMALL:
+            limits = {"rounds": 300, "seconds": o.seconds / 3}
+            gates = [gate for gate in FEW if gate in o.gate]
+            found = measure("ratios", threads, {}, shape=shape, methods=gates, **limits)
+            rows += _rows(found, {"shape": shape, "threads": threads})
+    return rows
+
+
+def _rows(found: dict[str, Any], head: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each gate and pass of `ratios`."""
+    rows = []
+    for gate, passes in found.items():
+        for name, figures in passes.items():
+            rows.append(head | {"gate": gate, "pass": name, **figures})
+            _say(rows[-1])
+    return rows
+
+
+def crowds(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """Ratios on quiet cores and beside a busy program on each core."""
+    rows = []
+    for threads in sorted({1, o.threads}):
+        for shape in CROWDED:
+            limits = {"rounds": 300, "seconds": o.seconds / 5}
+            found = measure(
+                "beside", threads, {}, shape=shape, methods=["UR", "GRU"], **limits
+            )
+            for around, ratios in found.items():
+                head = {"shape": shape, "threads": threads, "around": around}
+                rows += _rows(ratios, head)
+    return rows
+
+
+def steps(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """One step of cells and modules against torch's cells, on one thread."""
+    rows = []
+    for sizes in STEPS:
+        gates = [gate for gate in FEW if gate in o.gate]
+        found = measure("steps", 1, {}, sizes=sizes, methods=gates, rounds=200)
+        rows += _rows(found, {"shape": [1, *sizes], "threads": 1})
+    return rows
+
+
+def compiles(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """The loop through `torch.compile`, with an empty cache."""
+    rows = []
+    for shape in COMPILED:
+        with tempfile.TemporaryDirectory() as folder:
+            setting = {"TORCHINDUCTOR_CACHE_DIR": folder}
+            rows.append(measure("compiled", o.threads, setting, shape=shape, rounds=20))
+        print(f"torch.compile {rows[-1]}", flush=True)
     return rows
 
 
 def _say(row: dict[str, Any]) -> None:
+    keys = ("allocator", "threads", "around")
+    setting = " ".join(str(row[key]) for key in keys if key in row)
     print(
-        f"{row['shape']!s:22} {row['allocator']:8} {row['gate']:10} {row['pass']:8}"
-        f"{row['ms']:9.1f} ms  / torch {row['ratio']:.2f}"
+        f"{row['shape']!s:22} {setting:8} {row['gate']:10} {row['pass']:8}"
+        f"{row['ms']:9.2f} ms  / torch {row['ratio']:.2f}"
         f"  ({row['low']:.2f} to {row['high']:.2f}, best {row['best']:.2f})",
         flush=True,
     )
@@ -143,10 +225,26 @@ def options() -> argparse.Namespace:
         "--seconds", type=float, default=30, help="most for one shape and setting"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", action="append", choices=PARTS, help="parts to run")
+    parser.add_argument("--note", default="", help="what else to say of the run")
     parser.add_argument("--store", action="store_true", help="keep the figures")
     found = parser.parse_args()
     found.shape, found.gate = found.shape or SHAPES, found.gate or list(METHODS)
+    found.only = found.only or list(PARTS)
     return found
+
+
+PARTS = {
+    "timings": lambda o: timings(o) + loops(o),
+    "small": smalls,
+    "crowded": crowds,
+    "steps": steps,
+    "compiled": compiles,
+    "memory": memories,
+    "growth": growth,
+    "start": starts,
+}
+"""What a run measures, by its name in the stored file."""
 
 
 def main() -> None:
@@ -158,14 +256,9 @@ def main() -> None:
     started, load = time.perf_counter(), os.getloadavg()[0]
     rate = measure("rate", o.threads, {})
     print(f"fastest matrix product: {rate:.0f} GFLOP/s", flush=True)
-    found = {
-        "status": "finished",
-        "timings": timings(o) + loops(o),
-        "memory": memories(o),
-        "growth": growth(o),
-        "start": starts(o),
-        "metrics": {"gflops": rate},
-    }
+    found: dict[str, Any] = {"status": "finished", "note": o.note}
+    found |= {name: PARTS[name](o) for name in o.only}
+    found["metrics"] = {"gflops": rate}
     found["load"] = {"before": load, "after": os.getloadavg()[0]}
     found["seconds"] = time.perf_counter() - started
     if o.store:

@@ -160,28 +160,6 @@ def test_the_gradient_is_the_derivative():
     assert torch.autograd.gradcheck(way, leaves)
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_equal_to_the_last_bit_for_any_number_of_threads(threads):
-    before = torch.get_num_threads()
-    x = torch.randn(20, 7, 4)
-
-    def once():
-        torch.manual_seed(0)
-        rnn = LSTM(4, 33, gate="UR", seed=0)
-        y, _ = rnn(x)
-        y.square().sum().backward()
-        return [y.detach(), *(p.grad for p in rnn.parameters())]
-
-    try:
-        torch.set_num_threads(1)
-        alone = once()
-        torch.set_num_threads(threads)
-        for _ in range(2):
-            assert all(map(torch.equal, once(), alone))
-    finally:
-        torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("kind", [LSTM, GRU])
 def test_layers_directions_and_no_bias(kind):
     torch.manual_seed(0)
@@ -250,13 +228,27 @@ def test_a_nan_comes_through():
         assert y[:, 0].isfinite().all() and y[:2, 1].isfinite().all()
 
 
-def test_large_inputs_saturate_as_in_the_loop():
-    rnn = LSTM(1, 4, gate="UR")
+@pytest.mark.parametrize("gate", ["LSTM", "UR", "O", "OR", "OM", "UM", "G2"])
+@pytest.mark.parametrize("core", [LSTM, GRU])
+def test_large_inputs_saturate_as_in_the_loop(core, gate):
+    rnn = core(1, 20, gate=GRID[gate]).eval()
     x = torch.tensor([1e4, -1e4, 1e30, -1e30]).view(4, 1, 1)
     fused, _ = rnn(x)
     with reference():
         loop, _ = rnn(x)
     torch.testing.assert_close(fused, loop)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-5, 1e-8])
+def test_small_numbers_keep_their_digits_in_float32(size):
+    rnn = LSTM(3, 8, gate="LSTM0", bias=False)
+    x = torch.randn(1, 5, 3) * size
+    fused, (_, c) = rnn(x)
+    with reference():
+        loop, (_, c_loop) = rnn(x)
+    # sigmoid is 1/2 here, and tanh(x) = x to eight digits: the error is relative.
+    torch.testing.assert_close(c, c_loop, rtol=1e-5, atol=0)
+    torch.testing.assert_close(fused, loop, rtol=1e-5, atol=0)
 
 
 # --------------------------------------------------------------------------
@@ -265,11 +257,21 @@ def test_large_inputs_saturate_as_in_the_loop():
 
 
 @pytest.fixture
-def threads():
-    """Sets torch's number of threads, for one test."""
+def threads(monkeypatch):
+    """Sets torch's number of threads, for one test; all take part in any work."""
+    monkeypatch.setattr(crews, "WORTH", 1)
+    monkeypatch.setattr(crews, "crowd", Quiet())
+    monkeypatch.setattr("gatebook.fused.cpu.work.MEETING", 0)
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+class Quiet(crews.Crowd):
+    """No other programs: threads are never late."""
+
+    def here(self):
+        return False
 
 
 def everything(rnn, x):
@@ -277,9 +279,72 @@ def everything(rnn, x):
     rnn.streams = Streams(1)
     rnn.zero_grad()
     x = x.clone().requires_grad_()
-    y, (h, c) = rnn(x)
+    y, last = rnn(x)
+    h, c = last if isinstance(rnn, LSTM) else (last, last)
     (y.square().sum() + h.sum() + (c * c).sum()).backward()
     return [y, h, c, x.grad, *(p.grad for p in rnn.parameters())]
+
+
+@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("batch", [1, 7])
+def test_equal_to_the_last_bit_for_any_number_of_threads(count, batch, threads):
+    rnn, x = LSTM(4, 33, gate="UR", seed=0), torch.randn(20, batch, 4)
+    threads(1)
+    alone = everything(rnn, x)
+    threads(count)
+    for _ in range(2):
+        assert all(map(torch.equal, everything(rnn, x), alone))
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("units", [5, 16, 33, 70])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_plain_weight_gives_the_bits_of_a_packed_one(kind, units, dtype, monkeypatch):
+    rnn, x = kind(19, units, gate="UR", dtype=dtype), torch.randn(3, 3, 19, dtype=dtype)
+    monkeypatch.setattr("gatebook.fused.cpu.work.FEW", 0)
+    packed = everything(rnn, x)
+    monkeypatch.setattr("gatebook.fused.cpu.work.FEW", 9)
+    assert all(map(torch.equal, everything(rnn, x), packed))
+
+
+class Late(crews.Meeting):
+    """A pass that began in the future: its threads always find the others late."""
+
+    def __init__(self):
+        super().__init__(began=2**62)
+
+
+@pytest.mark.parametrize("options", [{"gate": "UR"}, {"gate": "OM", "h_detach": 0.5}])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_threads_that_go_apart_give_the_same_bits(options, batch, threads, monkeypatch):
+    rnn, x = LSTM(3, 80, **options), torch.randn(9, batch, 3)
+    threads(1)
+    alone = everything(rnn, x)
+    monkeypatch.setattr("gatebook.fused.cpu.work.LARGE", 0)
+    monkeypatch.setattr(crews, "Meeting", Late)
+    for count in (2, 3):
+        threads(count)
+        assert all(map(torch.equal, everything(rnn, x), alone))
+    assert crews.openmp() is None or crews.crowd.until > 0
+
+
+def test_after_threads_came_late_one_works_alone_for_a_while():
+    crowd = crews.Crowd()
+    assert not crowd.here()
+    crowd.note(late=True)
+    assert crowd.here() and crowd.pause == 2 * crews.SHORTEST
+    for _ in range(20):
+        crowd.note(late=True)
+    assert crowd.pause == crews.LONGEST
+    crowd.note(late=False)
+    assert crowd.here() and crowd.pause == crews.LONGEST / 2
+
+
+def test_small_work_stays_on_one_thread(monkeypatch):
+    monkeypatch.setattr(crews, "crowd", Quiet())
+    most = torch.get_num_threads()
+    assert crews.number(0) == crews.number(crews.WORTH) == 1
+    assert crews.number(100 * crews.WORTH) == min(most, 100)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])

@@ -5,6 +5,7 @@ comes out is a list of pointwise operations, which are printed one line each, in
 C and Python have in common.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -57,6 +58,7 @@ def operands_of(given: Pass) -> list[Tensor | None]:
     return [t if t is None else t.contiguous() for t in tensors]
 
 
+@functools.lru_cache(1024)
 def like(core: Core) -> Core:
     """The small core that stands for all with the same step."""
     gate = replace(core.gate, gradient=Full())

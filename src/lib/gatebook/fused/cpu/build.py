@@ -105,6 +105,16 @@ def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
         raise NoCompiler(f"{file} cannot be made or loaded: {error}") from error
 
 
+_SIZES = {
+    "panels_size": 2,
+    "scratch_size": 1,
+    "entry_size": 2,
+    "recurrent_size": 1,
+    "back_size": 1,
+}
+"""Functions of kernel.c that return a size, and how many they take."""
+
+
 def _opened(file: Path) -> Kernel:
     """The compiled file in this process.
 
@@ -114,8 +124,12 @@ def _opened(file: Path) -> Kernel:
         ValueError: if it lacks a table.
     """
     code = ctypes.CDLL(str(file))
-    for size in ("panels_size", "scratch_size"):
-        getattr(code, size).restype = ctypes.c_size_t
+    size, at = ctypes.c_size_t, ctypes.c_void_p
+    for name, count in _SIZES.items():
+        getattr(code, name).restype = size
+        getattr(code, name).argtypes = [size] * count
+    code.pack.argtypes = [at, size, size, at, size, size]
+    code.pack.restype = None
     count = ctypes.c_int.in_dll(code, "run_count").value
     table = (ctypes.c_int * 3 * count).in_dll(code, "RUNS")
     runs = tuple((row[0], row[1], row[2]) for row in table)

@@ -6,15 +6,18 @@
    Arrays are row-major. A row is one sequence of the batch. Threads share a pass in
    one of two ways. Apart: each takes some rows, so that no thread waits for another.
    Together: each takes some rows of the pointwise step and some columns of the
-   product, and they meet twice a step; a large weight is then read once by all of
-   them, not once by each. Sums run in the same order in both ways and for any number
-   of threads: results are equal to the last bit. */
+   product, and they meet twice per step; a large weight is then read once by all of
+   them, not once by each. If meetings cost too much, because other programs hold the
+   processors, they go on apart. Sums run in the same order in both ways, from packed
+   weights and from plain ones, and for any number of threads: results are equal to
+   the last bit. */
 
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* FILL settings */
 
@@ -29,37 +32,83 @@ static Span share(Z count, int part, int parts) {
   return (Span){count * part / parts, count * (part + 1) / parts};
 }
 
+#define PATIENCE 50000 /* nanoseconds by which no thread is late on a quiet machine */
+
+static int64_t now(void) { /* nanoseconds */
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
 /* Work for the threads of the OpenMP library that calls `crew` in each of them. */
 typedef struct {
   int (*work)(const void *what, int part, int parts);
   const void *what;
   int (*thread)(void), (*threads)(void);
+  int64_t done; /* when the calling thread had done its own part */
   int failed;
 } Crew;
 
 void crew(void *given) {
   Crew *c = given;
-  int failed = c->work(c->what, c->thread(), c->threads());
+  int part = c->thread(), failed = c->work(c->what, part, c->threads());
   if (failed) __atomic_store_n(&c->failed, failed, __ATOMIC_RELAXED);
+  if (part == 0) c->done = now();
+}
+
+/* The work in `parts` threads that `start`, GOMP_parallel, brings together. Returns
+   whether the others were late: by much, and by more than half of the work's time. */
+int gather(void (*start)(void (*)(void *), void *, unsigned, unsigned), Crew *c, int parts) {
+  int64_t began = now();
+  start(crew, c, parts, 0);
+  int64_t waited = now() - c->done;
+  return waited > PATIENCE && waited > (c->done - began) / 2;
 }
 
 /* Where the threads of a pass wait for each other. */
 typedef struct {
-  int waiting, turn, abandoned; /* abandoned: one of them never came */
+  int64_t began, came; /* when the pass began, and the first thread at a meeting */
+  int64_t late;        /* nanoseconds that threads have waited too long */
+  int waiting, turn;
+  int apart;           /* they meet no more */
+  int abandoned;       /* one of them never came */
 } Meeting;
 
-static void meet(Meeting *m, int parts) {
-  if (!m) return;
+#define LOOKS 2000     /* looks of a waiting thread before it gives its processor away */
+
+#if defined(__x86_64__)
+#define RELAX() __builtin_ia32_pause()
+#else
+#define RELAX() (void)0
+#endif
+
+/* The last to come says whether they go on apart: if a quarter of the time is lost. */
+static void decide(Meeting *m) {
+  int64_t time = now(), waited = time - __atomic_load_n(&m->came, __ATOMIC_RELAXED);
+  if (waited > PATIENCE) m->late += waited;
+  if (m->late > (time - m->began) / 4) __atomic_store_n(&m->apart, 1, __ATOMIC_RELAXED);
+}
+
+/* Wait for all threads. The result says whether they go on apart, the same in each. */
+static int meet(Meeting *m, int parts) {
   int turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
+  if (!__atomic_load_n(&m->waiting, __ATOMIC_RELAXED)) {
+    int64_t time = now();
+    __atomic_store_n(&m->came, time, __ATOMIC_RELAXED);
+    if (!m->began) m->began = time;
+  }
   if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == parts) {
+    decide(m);
     __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);
     __atomic_add_fetch(&m->turn, 1, __ATOMIC_RELEASE);
-    return;
+  } else {
+    for (int looks = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; looks++) {
+      if (__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED)) return 1;
+      if (looks < LOOKS) RELAX();
+      else sched_yield();
+    }
   }
-  for (int looks = 0; __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE) == turn; looks++) {
-    if (__atomic_load_n(&m->abandoned, __ATOMIC_RELAXED)) return;
-    if (looks > 1000) sched_yield(); /* more threads than processors */
-  }
+  return __atomic_load_n(&m->apart, __ATOMIC_RELAXED);
 }
 
 /* ---- Matrix products ------------------------------------------------------- */
@@ -74,19 +123,30 @@ static void meet(Meeting *m, int parts) {
 #define BYTES 16
 #define ROWS 12
 #endif
-#define LANES (BYTES / sizeof(real))
+#define LANES (BYTES / (DOUBLE ? 8 : 4))
 #define WIDE (2 * LANES) /* columns of a panel */
 
 typedef real vec __attribute__((vector_size(BYTES), aligned(sizeof(real))));
 #define INLINE static inline __attribute__((always_inline))
 
+/* Where the panel of WIDE columns from column n begins, and its rows' distance. A
+   packed weight has its panels one behind the other; a plain one is its own panels. */
+typedef struct {
+  const real *at;
+  Z step, row;
+} Panels;
+
+static Panels packed(const real *panels, Z depth) {
+  return (Panels){panels, depth, WIDE};
+}
+
 /* One tile of c += a * panel. a has the strides am (rows) and ak (depth). */
-INLINE void tile(int rows, const real *restrict a, Z am, Z ak,
-                 const real *restrict panel, real *restrict c, Z ldc, Z depth) {
+INLINE void tile(int rows, const real *restrict a, Z am, Z ak, const real *restrict panel,
+                 Z row, real *restrict c, Z ldc, Z depth) {
   vec s[ROWS][2] = {{{0}}};
   for (Z k = 0; k < depth; k++) {
-    vec p = *(const vec *)(panel + k * WIDE);
-    vec q = *(const vec *)(panel + k * WIDE + LANES);
+    vec p = *(const vec *)(panel + k * row);
+    vec q = *(const vec *)(panel + k * row + LANES);
 #pragma GCC unroll 16
     for (int m = 0; m < rows; m++) {
       real v = a[m * am + k * ak];
@@ -102,10 +162,10 @@ INLINE void tile(int rows, const real *restrict a, Z am, Z ak,
 }
 
 #define CASE(n) \
-  case n: tile(n, a, am, ak, panel, c, ldc, depth); break;
+  case n: tile(n, a, am, ak, panel, row, c, ldc, depth); break;
 
-static void some_rows(int rows, const real *a, Z am, Z ak, const real *panel, real *c,
-                      Z ldc, Z depth) {
+static void some_rows(int rows, const real *a, Z am, Z ak, const real *panel, Z row,
+                      real *c, Z ldc, Z depth) {
   switch (rows) {
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
 #if ROWS > 6
@@ -117,28 +177,44 @@ static void some_rows(int rows, const real *a, Z am, Z ak, const real *panel, re
   }
 }
 
-/* The same for the last panel, which has fewer columns than it is wide. */
-static void narrow(int rows, const real *a, Z am, Z ak, const real *panel, real *c,
-                   Z ldc, Z depth, Z columns) {
+/* The same for the last columns, where a plain weight has nothing behind them. */
+static void narrow(int rows, const real *a, Z am, Z ak, const real *panel, Z row,
+                   real *c, Z ldc, Z depth, Z columns) {
+  for (int m = 0; m < rows; m++) {
+    vec s[2] = {{0}}, wide[2] = {{0}};
+    for (Z k = 0; k < depth; k++) {
+      memcpy(wide, panel + k * row, columns * sizeof(real));
+      for (int half = 0; half < 2; half++) s[half] += a[m * am + k * ak] * wide[half];
+    }
+    for (Z n = 0; n < columns; n++) c[m * ldc + n] += s[n / LANES][n % LANES];
+  }
+}
+
+/* The same for a packed weight, whose last panel is as wide as the others. */
+static void padded_panel(int rows, const real *a, Z am, Z ak, const real *panel, real *c,
+                         Z ldc, Z depth, Z columns) {
   real own[ROWS * WIDE];
   for (int m = 0; m < rows; m++)
     for (Z n = 0; n < WIDE; n++) own[m * WIDE + n] = n < columns ? c[m * ldc + n] : 0;
-  some_rows(rows, a, am, ak, panel, own, WIDE, depth);
+  some_rows(rows, a, am, ak, panel, WIDE, own, WIDE, depth);
   for (int m = 0; m < rows; m++) memcpy(c + m * ldc, own + m * WIDE, columns * sizeof(real));
 }
 
 /* c (rows x columns) += a (rows x depth) * panels. */
-static void product(const real *a, Z am, Z ak, const real *panels, real *c, Z ldc,
-                    Z rows, Z columns, Z depth) {
+static void product(const real *a, Z am, Z ak, Panels w, real *c, Z ldc, Z rows,
+                    Z columns, Z depth) {
   Z tiles = (rows + ROWS - 1) / ROWS, height = tiles ? (rows + tiles - 1) / tiles : 0;
   for (Z n = 0; n < columns; n += WIDE)
     for (Z m = 0; m < rows; m += height) {
       int r = (int)(rows - m < height ? rows - m : height);
-      const real *panel = panels + n * depth;
+      const real *panel = w.at + n * w.step, *from = a + m * am;
+      real *to = c + m * ldc + n;
       if (columns - n >= WIDE)
-        some_rows(r, a + m * am, am, ak, panel, c + m * ldc + n, ldc, depth);
+        some_rows(r, from, am, ak, panel, w.row, to, ldc, depth);
+      else if (w.row == WIDE)
+        padded_panel(r, from, am, ak, panel, to, ldc, depth, columns - n);
       else
-        narrow(r, a + m * am, am, ak, panel, c + m * ldc + n, ldc, depth, columns - n);
+        narrow(r, from, am, ak, panel, w.row, to, ldc, depth, columns - n);
     }
 }
 
@@ -147,15 +223,120 @@ static Z padded(Z columns) { return (columns + WIDE - 1) / WIDE * WIDE; }
 /* Numbers that `panels` of a matrix take. */
 Z panels_size(Z columns, Z depth) { return padded(columns) * depth; }
 
+/* LANES rows of LANES numbers, turned into columns: each stage deals the two halves
+   like cards, and as many stages as LANES has bits turn rows into columns. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define DEAL __builtin_shufflevector
+#endif
+#endif
+#ifndef DEAL
+#elif LANES == 16
+#define LOW(a, b) DEAL(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(a, b) DEAL(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif LANES == 8
+#define LOW(a, b) DEAL(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(a, b) DEAL(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif LANES == 4
+#define LOW(a, b) DEAL(a, b, 0, 4, 1, 5)
+#define HIGH(a, b) DEAL(a, b, 2, 6, 3, 7)
+#else
+#define LOW(a, b) DEAL(a, b, 0, 2)
+#define HIGH(a, b) DEAL(a, b, 1, 3)
+#endif
+
+INLINE void turn(const real *w, Z row, vec *t) {
+#ifdef DEAL
+  vec half[LANES];
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; i++) t[i] = *(const vec *)(w + i * row);
+#pragma GCC unroll 4
+  for (int stage = 1; stage < LANES; stage *= 2) {
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++) half[i] = t[i];
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; i++) {
+      t[2 * i] = LOW(half[i], half[i + LANES / 2]);
+      t[2 * i + 1] = HIGH(half[i], half[i + LANES / 2]);
+    }
+  }
+#else
+  for (int i = 0; i < LANES; i++)
+    for (int k = 0; k < LANES; k++) t[k][i] = w[i * row + k];
+#endif
+}
+
+/* One panel, from column n and depth k on. */
+static void pack_panel(const real *w, Z wn, Z wk, real *to, Z columns, Z depth) {
+  Z k = 0;
+  if (wn == 1 && columns >= WIDE)
+    for (; k < depth; k++) memcpy(to + k * WIDE, w + k * wk, WIDE * sizeof(real));
+  if (wk == 1 && columns >= WIDE)
+    for (; k + LANES <= depth; k += LANES)
+      for (int half = 0; half < WIDE; half += LANES) {
+        vec t[LANES];
+        turn(w + half * wn + k, wn, t);
+        for (int i = 0; i < LANES; i++) *(vec *)(to + (k + i) * WIDE + half) = t[i];
+      }
+  for (; k < depth; k++)
+    for (Z j = 0; j < WIDE; j++) to[k * WIDE + j] = j < columns ? w[j * wn + k * wk] : 0;
+}
+
 /* Panels of a matrix whose entry (column n, depth k) lies at w[n * wn + k * wk]. */
 void pack(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth) {
   for (Z n = 0; n < columns; n += WIDE)
-    for (Z k = 0; k < depth; k++) {
-      real *to = panels + n * depth + k * WIDE;
-      if (wn == 1 && columns - n >= WIDE) memcpy(to, w + n + k * wk, WIDE * sizeof(real));
-      else
-        for (Z j = 0; j < WIDE; j++) to[j] = n + j < columns ? w[(n + j) * wn + k * wk] : 0;
+    pack_panel(w + n * wn, wn, wk, panels + n * depth, columns - n, depth);
+}
+
+/* c (rows x columns) += a (rows x depth) * w', from the rows of a plain w. For few
+   rows, where packing would take longer than the product. */
+#define THIN 4 /* rows at a time */
+
+INLINE void thin_tile(int rows, const real *a, Z lda, const real *w, Z ldw, real *c, Z ldc,
+                      Z depth) {
+  vec s[THIN] = {{0}}, t[LANES];
+  Z k = 0;
+  for (; k + LANES <= depth; k += LANES) {
+    turn(w + k, ldw, t);
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i++)
+#pragma GCC unroll 4
+      for (int m = 0; m < rows; m++) s[m] += a[m * lda + k + i] * t[i];
+  }
+  for (; k < depth; k++) {
+    vec last = {0};
+    for (int j = 0; j < LANES; j++) last[j] = w[j * ldw + k];
+#pragma GCC unroll 4
+    for (int m = 0; m < rows; m++) s[m] += a[m * lda + k] * last;
+  }
+#pragma GCC unroll 4
+  for (int m = 0; m < rows; m++) *(vec *)(c + m * ldc) += s[m];
+}
+
+static void thin_rows(int rows, const real *a, Z lda, const real *w, Z ldw, real *c, Z ldc,
+                      Z columns, Z depth) {
+  Z n = 0;
+  for (; n + LANES <= columns; n += LANES) switch (rows) {
+      case 1: thin_tile(1, a, lda, w + n * ldw, ldw, c + n, ldc, depth); break;
+      case 2: thin_tile(2, a, lda, w + n * ldw, ldw, c + n, ldc, depth); break;
+      case 3: thin_tile(3, a, lda, w + n * ldw, ldw, c + n, ldc, depth); break;
+      default: thin_tile(4, a, lda, w + n * ldw, ldw, c + n, ldc, depth);
     }
+  for (int m = 0; n < columns && m < rows; m++) {
+    vec s = {0}, some = {0}; /* a loop without vectors might round in another way */
+    for (Z k = 0; k < depth; k++) {
+      for (Z j = n; j < columns; j++) some[j - n] = w[j * ldw + k];
+      s += a[m * lda + k] * some;
+    }
+    for (Z j = n; j < columns; j++) c[m * ldc + j] += s[j - n];
+  }
+}
+
+static void thin(const real *a, Z lda, const real *w, Z ldw, real *c, Z ldc, Z rows,
+                 Z columns, Z depth) {
+  for (Z m = 0; m < rows; m += THIN)
+    thin_rows(rows - m < THIN ? (int)(rows - m) : THIN, a + m * lda, lda, w, ldw,
+              c + m * ldc, ldc, columns, depth);
 }
 
 /* c = a * panels, with `rows` rows. */
@@ -173,8 +354,8 @@ int project(const void *what, int part, int parts) {
     Z rows = own.last - m < chunk ? own.last - m : chunk;
     real *c = q->c + m * q->columns;
     memset(c, 0, rows * q->columns * sizeof(real));
-    product(q->a + m * q->depth, q->depth, 1, q->panels, c, q->columns, rows, q->columns,
-            q->depth);
+    product(q->a + m * q->depth, q->depth, 1, packed(q->panels, q->depth), c, q->columns,
+            rows, q->columns, q->depth);
   }
   return 0;
 }
@@ -211,7 +392,7 @@ int outer(const void *what, int part, int parts) {
       Z end = own.last - block < wide ? own.last : block + wide;
       pack_left(q->a + k * q->lda + block, q->lda, ap, end - block, d);
       for (Z m = block; m < end; m += ROWS)
-        product(ap + (m - block) * d, 1, ROWS, bp, q->c + m * q->ldc, q->ldc,
+        product(ap + (m - block) * d, 1, ROWS, packed(bp, d), q->c + m * q->ldc, q->ldc,
                 end - m < ROWS ? end - m : ROWS, N, d);
     }
   }
@@ -274,14 +455,15 @@ typedef struct {
   Z chunk;              /* steps whose input is projected at a time, for the cache */
   Z hold;               /* steps that p, r and cs hold: T, or chunk with no backward */
   const real *x;        /* (T, B, I) */
-  const real *entry;    /* input weight, packed */
-  const real *base;     /* (G) the input's bias, or null */
+  const real *w_ih, *w_hh; /* (G, I), (G, H) weights */
+  const real *b_ih, *b_hh; /* (G) biases, or null */
+  real *entry;          /* input weight, packed, or null: the plain one serves */
   real *p;              /* (T, B, G) input's share; then the sum; then its gradient */
   real *r;              /* (T, B, A) recurrent share of the blocks kept apart */
-  const real *panels;   /* recurrent weight, packed run by run */
-  const real *back;     /* its transpose */
-  const real *bias;     /* (A) recurrent bias of the blocks kept apart, or null */
+  real *panels;         /* recurrent weight, packed run by run, or null */
+  real *back;           /* its transpose, packed run by run, or null */
   const real *h0, *c0;  /* (B, H) */
+  real *h_n, *c_n;      /* (B, H) the last state; c_n is null if the core is tied */
   real *out, *hs, *cs;  /* (T, B, H); hs is out if no sequence ends early */
   const real *noise;    /* (T, B, N) */
   const uint8_t *keep_h, *keep_c, *alive; /* (T, B, H), (T, B, H), (T, B) */
@@ -295,8 +477,8 @@ typedef struct {
 } Pass;
 
 /* The columns whose product a thread works out, from one panel's edge to another's. */
-static Span columns_of(const Pass *p, Z columns, int part, int parts) {
-  if (!p->meeting) return (Span){0, columns};
+static Span columns_of(int together, Z columns, int part, int parts) {
+  if (!together) return (Span){0, columns};
   Span s = share(padded(columns) / WIDE, part, parts);
   Z last = s.last * WIDE;
   return (Span){s.first * WIDE, last < columns ? last : columns};
@@ -454,56 +636,114 @@ static void unstage(real *x_, const real *n_, const Z *at, const Z *nat, Z H,
 /* Numbers that a thread needs for its own. */
 Z scratch_size(Z H) { return SCRATCH; }
 
-static void fill_rows(real *c, Z ldc, const real *bias, Z rows, Z columns) {
-  for (Z b = 0; b < rows; b++)
-    if (bias) memcpy(c + b * ldc, bias, columns * sizeof(real));
-    else memset(c + b * ldc, 0, columns * sizeof(real));
+/* ---- A pass: packing, the way there and the way back ------------------------- */
+
+/* Numbers that the packed weight takes: the input's, the recurrent one, its transpose. */
+Z entry_size(Z I, Z H) {
+  Z at[BLOCKS];
+  return panels_size(places(H, at), I);
+}
+Z recurrent_size(Z H) {
+  Z sum = 0;
+  for (int k = 0; k < RUN_COUNT; k++) sum += panels_size(run_width(k, H), H);
+  return sum;
+}
+Z back_size(Z H) {
+  Z sum = 0;
+  for (int k = 0; k < RUN_COUNT; k++) sum += panels_size(H, run_width(k, H));
+  return sum;
+}
+
+/* A thread's share of a weight's panels. */
+static void pack_share(const real *w, Z wn, Z wk, real *panels, Z columns, Z depth,
+                       int part, int parts) {
+  Span own = share(padded(columns) / WIDE, part, parts);
+  for (Z n = own.first * WIDE; n < own.last * WIDE; n += WIDE)
+    pack_panel(w + n * wn, wn, wk, panels + n * depth, columns - n, depth);
+}
+
+/* Pack what a pass has room for. */
+int ready(const void *what, int part, int parts) {
+  const Pass *p = what;
+  Z at[BLOCKS], H = p->H, G = places(H, at);
+  real *panels = p->panels, *back = p->back;
+  if (p->entry) pack_share(p->w_ih, p->I, 1, p->entry, G, p->I, part, parts);
+  for (int k = 0; k < RUN_COUNT; k++) {
+    Z columns = run_width(k, H);
+    const real *w = p->w_hh + at[RUNS[k].block] * H;
+    if (panels) pack_share(w, H, 1, panels, columns, H, part, parts);
+    if (back) pack_share(w, 1, H, back, H, columns, part, parts);
+    panels += panels ? panels_size(columns, H) : 0;
+    back += back ? panels_size(H, columns) : 0;
+  }
+  return 0;
+}
+
+/* Each row becomes the sum of two biases that may be null. */
+static void fill_rows(real *c, Z ldc, const real *a, const real *b, Z rows, Z columns) {
+  for (Z m = 0; m < rows; m++)
+    for (Z j = 0; j < columns; j++) c[m * ldc + j] = (a ? a[j] : 0) + (b ? b[j] : 0);
+}
+
+/* The biases of the sums; a block kept apart has its recurrent one elsewhere. */
+static void start_rows(const Pass *p, const Z *at, real *c, Z G, Z rows) {
+  for (int k = 0; k < RUN_COUNT; k++) {
+    Z place = at[RUNS[k].block];
+    const real *recurrent = RUNS[k].apart < 0 && p->b_hh ? p->b_hh + place : 0;
+    fill_rows(c + place, G, p->b_ih ? p->b_ih + place : 0, recurrent, rows,
+              run_width(k, p->H));
+  }
 }
 
 /* The input's share of the steps from t0 to t1. A panel serves all of them. */
-static void enter(const Pass *p, Z G, Z t0, Z t1, Z first, Z last) {
-  Z rows = last - first;
-  for (Z t = t0; t < t1; t++)
-    fill_rows(p->p + (t % p->hold * p->B + first) * G, G, p->base, rows, G);
-  for (Z n = 0; n < G; n += WIDE)
+static void enter(const Pass *p, const Z *at, Z G, Z t0, Z t1, Span own) {
+  Z rows = own.last - own.first, I = p->I;
+  for (Z t = t0; t < t1; t++) {
+    real *c = p->p + (t % p->hold * p->B + own.first) * G;
+    start_rows(p, at, c, G, rows);
+    if (!p->entry)
+      thin(p->x + (t * p->B + own.first) * I, I, p->w_ih, I, c, G, rows, G, I);
+  }
+  for (Z n = 0; p->entry && n < G; n += WIDE)
     for (Z t = t0; t < t1; t++)
-      product(p->x + (t * p->B + first) * p->I, p->I, 1, p->entry + n * p->I,
-              p->p + (t % p->hold * p->B + first) * G + n, G, rows,
-              G - n < WIDE ? G - n : WIDE, p->I);
+      product(p->x + (t * p->B + own.first) * I, I, 1, packed(p->entry + n * I, I),
+              p->p + (t % p->hold * p->B + own.first) * G + n, G, rows,
+              G - n < WIDE ? G - n : WIDE, I);
 }
 
 int forward(const void *what, int part, int parts) {
   const Pass *p = what;
   Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
-  Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
-  Z rows = fed.last - fed.first;
+  int together = p->meeting != 0;
+  Span mine = share(B, part, parts);
   real *s_ = p->scratch + part * SCRATCH, *few = s_ + STAGE_COUNT * H;
   real *soft = few + STAGE_COUNT * H;
   for (Z t = 0; t < p->T; t++) {
     if (t % p->chunk == 0)
-      enter(p, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, mine.first, mine.last);
-    meet(p->meeting, parts); /* all have their new state, and their input */
-    Z row0 = t * B, held0 = t % p->hold * B;
+      enter(p, at, G, t, t + p->chunk < p->T ? t + p->chunk : p->T, mine);
+    if (together) together = !meet(p->meeting, parts); /* all have state and input */
+    Span fed = together ? (Span){0, B} : mine;
+    Z row0 = t * B, held0 = t % p->hold * B, rows = fed.last - fed.first;
     const real *hp = t ? p->hs + (row0 - B) * H : p->h0;
     const real *cp = TIED ? hp : t ? p->cs + (t - 1) % p->hold * B * H : p->c0;
-    const real *panels = p->panels;
+    const real *panels = p->panels, *from = hp + fed.first * H;
     for (int k = 0; k < RUN_COUNT; k++) {
-      Z columns = run_width(k, H);
-      Span own = columns_of(p, columns, part, parts);
+      Z columns = run_width(k, H), place = at[RUNS[k].block], ldc = G;
+      Span own = columns_of(together, columns, part, parts);
       Z wide = own.last - own.first;
-      const real *from = hp + fed.first * H, *w = panels + own.first * H;
-      if (RUNS[k].apart < 0) {
-        real *sum = p->p + (held0 + fed.first) * G + at[RUNS[k].block] + own.first;
-        product(from, H, 1, w, sum, G, rows, wide, H);
-      } else {
-        Z place = RUNS[k].apart * H + own.first;
-        real *r = p->r + (held0 + fed.first) * A + place;
-        fill_rows(r, A, p->bias ? p->bias + place : 0, rows, wide);
-        product(from, H, 1, w, r, A, rows, wide, H);
+      real *sum = p->p + (held0 + fed.first) * G + place + own.first;
+      if (RUNS[k].apart >= 0) {
+        ldc = A;
+        sum = p->r + (held0 + fed.first) * A + RUNS[k].apart * H + own.first;
+        fill_rows(sum, A, 0, p->b_hh ? p->b_hh + place + own.first : 0, rows, wide);
       }
-      panels += panels_size(columns, H);
+      if (panels)
+        product(from, H, 1, packed(panels + own.first * H, H), sum, ldc, rows, wide, H);
+      else
+        thin(from, H, p->w_hh + (place + own.first) * H, H, sum, ldc, rows, wide, H);
+      panels += panels ? panels_size(columns, H) : 0;
     }
-    meet(p->meeting, parts); /* the product is whole */
+    if (together) together = !meet(p->meeting, parts); /* the product is whole */
     for (Z b = mine.first; b < mine.last; b++) {
       Z row = row0 + b, held = held0 + b;
       const real *restrict x_ = p->p + held * G, *restrict r_ = p->r + held * A;
@@ -521,15 +761,17 @@ int forward(const void *what, int part, int parts) {
       (void)hn_; (void)cn_; (void)out_;
     }
   }
+  Z first = mine.first * H, count = (mine.last - mine.first) * H * sizeof(real);
+  memcpy(p->h_n + first, p->hs + (p->T - 1) * B * H + first, count);
+  if (p->c_n) memcpy(p->c_n + first, p->cs + (p->T - 1) % p->hold * B * H + first, count);
   return 0;
 }
 
 int backward(const void *what, int part, int parts) {
   const Pass *p = what;
   Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
-  Span mine = share(B, part, parts), fed = p->meeting ? (Span){0, B} : mine;
-  Span own = columns_of(p, H, part, parts);
-  Z rows = fed.last - fed.first, wide = own.last - own.first;
+  int together = p->meeting != 0;
+  Span mine = share(B, part, parts);
   real *s_ = p->scratch + part * SCRATCH, *few = s_ + STAGE_COUNT * H;
   real *soft = few + STAGE_COUNT * H, *ds_ = soft + STAGE_COUNT * H;
   for (Z t = p->T; t-- > 0;) {
@@ -554,26 +796,32 @@ int backward(const void *what, int part, int parts) {
       (void)dh_; (void)dc_; (void)dout_; (void)sees;
       unstage(x_, n_, at, nat, H, few, soft, ds_);
     }
+    Span fed = together ? (Span){0, B} : mine;
     int blind = 1; /* nothing to do if every row is blocked */
     for (Z b = fed.first; b < fed.last && blind; b++) blind = BLIND(p->blind_h, t, b);
     if (blind) continue;
-    meet(p->meeting, parts); /* all gradients of the step are there */
+    if (together) together = !meet(p->meeting, parts); /* all gradients are there */
+    if (!together) fed = mine;
+    Span own = columns_of(together, H, part, parts);
+    Z rows = fed.last - fed.first, wide = own.last - own.first;
     real *through = p->through + fed.first * H + own.first;
-    fill_rows(through, H, 0, rows, wide);
+    fill_rows(through, H, 0, 0, rows, wide);
     const real *panels = p->back;
     for (int k = 0; k < RUN_COUNT; k++) {
-      Z depth = run_width(k, H), apart = RUNS[k].apart >= 0;
+      Z depth = run_width(k, H), apart = RUNS[k].apart >= 0, place = at[RUNS[k].block];
       const real *d = apart ? p->r + (row0 + fed.first) * A + RUNS[k].apart * H
-                            : p->p + (row0 + fed.first) * G + at[RUNS[k].block];
-      product(d, apart ? A : G, 1, panels + own.first * depth, through, H, rows, wide, depth);
-      panels += panels_size(H, depth);
+                            : p->p + (row0 + fed.first) * G + place;
+      Panels w = panels ? packed(panels + own.first * depth, depth)
+                        : (Panels){p->w_hh + place * H + own.first, 1, H};
+      product(d, apart ? A : G, 1, w, through, H, rows, wide, depth);
+      panels += panels ? panels_size(H, depth) : 0;
     }
     for (Z b = 0; b < rows; b++) {
       if (BLIND(p->blind_h, t, fed.first + b)) continue;
       real *restrict dh_ = p->dh + (fed.first + b) * H + own.first;
       for (Z j = 0; j < wide; j++) dh_[j] += through[b * H + j];
     }
-    meet(p->meeting, parts); /* the state's gradient is whole */
+    if (together) together = !meet(p->meeting, parts); /* the state's gradient is whole */
   }
   return 0;
 }

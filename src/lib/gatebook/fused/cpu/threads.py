@@ -3,14 +3,21 @@
 They are PyTorch's own threads where its OpenMP library can be found in the process.
 That library lets a thread that has nothing to do look for work for a while, on a
 processor that threads of another crew would then have to share.
+
+Threads wait for each other at the end of a piece of work, and some within it. Where
+other programs hold the processors, a thread that is awaited may not run for some
+milliseconds. So small work stays on one thread, and so does all work for a while
+after threads came late.
 """
 
 import ctypes
 import functools
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +32,7 @@ class Crew(ctypes.Structure):
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("work", "what", "thread", "threads")),
+        ("done", ctypes.c_int64),
         ("failed", ctypes.c_int),
     ]
 
@@ -32,11 +40,65 @@ class Crew(ctypes.Structure):
 class Meeting(ctypes.Structure):
     """`Meeting` of kernel.c."""
 
-    _fields_ = [(name, ctypes.c_int) for name in ("waiting", "turn", "abandoned")]
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("began", "came", "late")),
+        *((name, ctypes.c_int) for name in ("waiting", "turn", "apart", "abandoned")),
+    ]
+
+
+WORTH = 2**20
+"""Multiplications that are worth a second thread: about 30 microseconds' work."""
+
+SHORTEST, LONGEST = 0.005, 0.4
+"""Seconds of work on one thread after threads came late."""
+
+
+@dataclass
+class Crowd:
+    """Whether other programs hold the processors, by how threads kept time.
+
+    Arguments:
+        pause: seconds of work on one thread after the next lateness. Each lateness
+            doubles it, each work in good time halves it.
+        until: the clock's time at which the present pause ends.
+    """
+
+    pause: float = SHORTEST
+    until: float = 0.0
+
+    def note(self, late: bool) -> None:
+        """Learn from a work of several threads."""
+        if late:
+            self.until = time.monotonic() + self.pause
+            self.pause = min(2 * self.pause, LONGEST)
+        else:
+            self.pause = max(self.pause / 2, SHORTEST)
+
+    def here(self) -> bool:
+        """Whether to do without other threads for now."""
+        return self.until > 0 and time.monotonic() < self.until
+
+
+crowd = Crowd()
+
+
+def number(work: int) -> int:
+    """How many of torch's threads should share some work.
+
+    Arguments:
+        work: how many multiplications it takes.
+    """
+    if work < 2 * WORTH or crowd.here():
+        return 1
+    return min(torch.get_num_threads(), work // WORTH)
 
 
 def split(
-    code: ctypes.CDLL, name: str, what: ctypes.Structure, parts: int, meeting: Meeting
+    code: ctypes.CDLL,
+    name: str,
+    what: ctypes.Structure,
+    parts: int,
+    meeting: Meeting | None = None,
 ) -> None:
     """Call the C function ``name`` on ``what`` in ``parts`` threads at once.
 
@@ -50,26 +112,38 @@ def split(
     Raises:
         MemoryError: if there is no memory for its work arrays.
     """
-    work, library = getattr(code, name), openmp()
+    work = getattr(code, name)
     if parts == 1:
         failed = work(ctypes.byref(what), 0, 1)
-    elif library is not None and os.getpid() == HOME:
-        failed = _crew(code, library, work, what, parts)
+    elif (library := openmp()) is not None and os.getpid() == HOME:
+        failed = _crew(code, library, work, what, parts, meeting)
     else:
         failed = _pooled(work, what, parts, meeting)
     if failed:
         raise MemoryError("no memory for the fused scan's work arrays")
 
 
-def _crew(code: ctypes.CDLL, library: ctypes.CDLL, work: Any, what: Any, parts: int):
+def _crew(
+    code: ctypes.CDLL,
+    library: ctypes.CDLL,
+    work: Any,
+    what: Any,
+    parts: int,
+    meeting: Meeting | None,
+) -> int:
     crew = Crew(
         _address(work),
         ctypes.addressof(what),
         _address(library.omp_get_thread_num),
         _address(library.omp_get_num_threads),
     )
-    library.GOMP_parallel(code.crew, ctypes.byref(crew), parts, 0)
+    late = code.gather(_start(library), ctypes.byref(crew), parts)
+    crowd.note(bool(late or (meeting is not None and meeting.apart)))
     return crew.failed
+
+
+def _start(library: ctypes.CDLL) -> ctypes.c_void_p:
+    return ctypes.c_void_p(_address(library.GOMP_parallel))
 
 
 def _address(function: Any) -> int | None:
@@ -100,7 +174,10 @@ def openmp() -> ctypes.CDLL | None:
 
 
 def _pooled(
-    work: Callable[..., int], what: ctypes.Structure, parts: int, meeting: Meeting
+    work: Callable[..., int],
+    what: ctypes.Structure,
+    parts: int,
+    meeting: Meeting | None,
 ) -> int:
     """The same on threads of our own; C runs without Python's lock.
 
@@ -117,7 +194,8 @@ def _pooled(
                 [work(ctypes.byref(what), 0, parts), *(w.result() for w in waiting)]
             )
         except BaseException:
-            meeting.abandoned = 1  # who waits for a thread that never came goes on
+            if meeting is not None:
+                meeting.abandoned = 1  # one never came: the others stop waiting
             raise
 
 

@@ -3,7 +3,6 @@
 import ctypes
 import itertools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,35 +13,20 @@ from gatebook.fused.cpu.build import Kernel
 from gatebook.gates import CDetach
 from gatebook.recurrence.cells import Core
 
+_SIZES = ("T", "B", "I", "H", "chunk", "hold")
 _POINTERS = (
-    "x",
-    "entry",
-    "base",
-    "p",
-    "r",
-    "panels",
-    "back",
-    "bias",
-    "h0",
-    "c0",
-    "out",
-    "hs",
-    "cs",
+    *("x", "w_ih", "w_hh", "b_ih", "b_hh", "entry", "p", "r", "panels", "back"),
+    *("h0", "c0", "h_n", "c_n", "out", "hs", "cs"),
+    *("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c"),
 )
-_MASKS = ("noise", "keep_h", "keep_c", "alive", "blind_h", "blind_c")
 
 
 class _Pass(ctypes.Structure):
     """`Pass` of kernel.c."""
 
     _fields_ = [
-        ("T", ctypes.c_size_t),
-        ("B", ctypes.c_size_t),
-        ("I", ctypes.c_size_t),
-        ("H", ctypes.c_size_t),
-        ("chunk", ctypes.c_size_t),
-        ("hold", ctypes.c_size_t),
-        *((name, ctypes.c_void_p) for name in _POINTERS + _MASKS),
+        *((name, ctypes.c_size_t) for name in _SIZES),
+        *((name, ctypes.c_void_p) for name in _POINTERS),
         ("blind_step", ctypes.c_size_t),
         ("blind_row", ctypes.c_size_t),
         *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc", "through")),
@@ -71,6 +55,12 @@ class _Outer(ctypes.Structure):
 LARGE = 8 * 2**20
 """Bytes of a recurrent weight from which threads work together on one copy of it."""
 
+MEETING = 2**17
+"""Multiplications that a step must have for each thread, for threads to meet in it."""
+
+FEW = 8
+"""Reads of a weight up to which a plain one serves, since packing takes longer."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -85,14 +75,10 @@ class Setting:
     noise: Tensor | None
     detached: Tensor | None
 
-    def blind(self) -> dict[str, Any]:
-        """Where the gradient is blocked, and the strides of that mask."""
-        if self.detached is None:
-            return {}
+    def blind(self) -> str:
+        """The name in `_Pass` of the mask that blocks the gradient."""
         of_c = isinstance(self.core.gate.gradient, CDetach)
-        step, row = (self.detached.shape[1], 1) if self.detached.dim() == 2 else (1, 0)
-        mask = {"blind_c" if of_c else "blind_h": self.detached}
-        return mask | {"blind_step": step, "blind_row": row}
+        return "blind_c" if of_c else "blind_h"
 
 
 Kept = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -126,6 +112,8 @@ class Work:
         self.spans = _spans(setting.core, setting.kernel)
         self.h0, self.c0 = h0, c0
         self.out: Tensor | None = None
+        self.h_n: Tensor | None = None
+        self.c_n: Tensor | None = None
         if kept is None:
             self._make_arrays(x)
         else:
@@ -140,6 +128,8 @@ class Work:
         self.cs = pool.take((0,) if self.setting.core.tied else held, x.dtype)
         self.hs = x.new_empty((self.steps, self.batch, self.units))
         self.out = self.hs
+        self.h_n = x.new_empty(held[1:])
+        self.c_n = None if self.setting.core.tied else torch.empty_like(self.h_n)
         if self.setting.alive is not None:
             self.out = torch.empty_like(self.hs)
 
@@ -153,12 +143,9 @@ class Work:
             pool.give(held)
 
     def last(self) -> tuple[Tensor, Tensor]:
-        """Copies of the last states."""
-        h = self.hs[-1].clone()
-        return h, h.clone() if self.setting.core.tied else self._last_c().clone()
-
-    def _last_c(self) -> Tensor:
-        return self.cs[(self.steps - 1) % self.hold]
+        """The last states."""
+        assert self.h_n is not None
+        return self.h_n, self.h_n.clone() if self.c_n is None else self.c_n
 
     # -- forward -----------------------------------------------------------
 
@@ -171,30 +158,18 @@ class Work:
         b_hh: Tensor | None,
     ) -> None:
         """Run over time; every thread takes some sequences of the batch."""
-        columns, depth = w_ih.shape
-        entry = pool.take((self._panels_size(columns, depth),), self.dtype)
-        self._pack(w_ih, entry, columns, depth)
-        panels = self._panels(w_hh, back=False)
-        given = self._pass(
+        # Four rows of a batch share a read, see `thin` in kernel.c.
+        code, packed = self.code, self.steps * -(-self.batch // 4) > FEW
+        self._run(
+            "forward",
             x=x,
-            entry=entry,
-            base=self._base(b_ih, b_hh),
-            panels=panels,
-            bias=self._apart_bias(b_hh),
+            w_ih=w_ih,
+            w_hh=w_hh,
+            b_ih=b_ih,
+            b_hh=b_hh,
+            entry=self._room(code.entry_size(self.features, self.units), packed),
+            panels=self._room(code.recurrent_size(self.units), packed),
         )
-        self._team("forward", given)
-        pool.give(entry)
-        pool.give(panels)
-
-    def _base(self, b_ih: Tensor | None, b_hh: Tensor | None) -> Tensor | None:
-        """The input's bias, and the recurrent one where the sum is kept."""
-        bias = None if b_ih is None else b_ih.detach().clone()
-        if b_hh is not None:
-            bias = b_hh.new_zeros(self.width) if bias is None else bias
-            for own, apart in self.spans:
-                if apart < 0:
-                    bias[own] += b_hh.detach()[own]
-        return bias
 
     # -- backward ----------------------------------------------------------
 
@@ -206,17 +181,24 @@ class Work:
         dc: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Turn P into its gradient; returns the gradients of the first states."""
-        panels = self._panels(w_hh, back=True)
+        packed = self.steps > FEW
         # Read and written by rows, whatever view the gradients are.
         rows = torch.contiguous_format
         dh, dc = (d.clone(memory_format=rows) for d in (dh, dc))
-        through = pool.take((self.batch, self.units), self.dtype)
-        dout = dout.contiguous()
-        given = self._pass(back=panels, dout=dout, dh=dh, dc=dc, through=through)
-        self._team("backward", given)
-        pool.give(through)
-        pool.give(panels)
+        self._run(
+            "backward",
+            w_hh=w_hh,
+            back=self._room(self.code.back_size(self.units), packed),
+            dout=dout.contiguous(),
+            dh=dh,
+            dc=dc,
+            through=pool.take((self.batch, self.units), self.dtype),
+        )
         return dh, dc
+
+    def _room(self, size: int, packed: bool) -> Tensor | None:
+        """An array for a packed weight."""
+        return pool.take((size,), self.dtype) if packed else None
 
     def input_gradient(self, x: Tensor, w_ih: Tensor) -> Tensor:
         """The input's gradient, dP W."""
@@ -256,11 +238,10 @@ class Work:
 
     def _product(self, a: Tensor, w: Tensor, out: Tensor) -> None:
         columns, depth = w.shape
-        panels = pool.take((self._panels_size(columns, depth),), self.dtype)
-        self._pack(w, panels, columns, depth)
-        self._split(
-            "project", _Product(*map(_at, (a, panels, out)), *w.shape, len(a)), len(a)
-        )
+        panels = pool.take((self.code.panels_size(columns, depth),), self.dtype)
+        self.code.pack(_at(w), *w.stride(), _at(panels), columns, depth)
+        given = _Product(*map(_at, (a, panels, out)), columns, depth, len(a))
+        self._split("project", given, len(a), len(a) * columns * depth)
         pool.give(panels)
 
     def _outer(self, a: Tensor, b: Tensor) -> Tensor:
@@ -272,97 +253,82 @@ class Work:
         """Add a' b, summed over all rows; a may be some columns of an array."""
         (m, n), depth = grad.shape, a.shape[0] * a.shape[1]
         sizes = (a.stride(-2), n, n, m, n, depth)
-        self._split("outer", _Outer(*map(_at, (a, b, grad)), *sizes), m)
+        given = _Outer(*map(_at, (a, b, grad)), *sizes)
+        self._split("outer", given, m, m * n * depth)
 
-    def _panels(self, w_hh: Tensor, back: bool) -> Tensor:
-        """The recurrent weight packed for one way, run by run."""
-        h = self.units
-        widths = [own.stop - own.start for own, _ in self.spans]
-        shapes = [(h, n) if back else (n, h) for n in widths]
-        sizes = [self._panels_size(*shape) for shape in shapes]
-        panels = pool.take((sum(sizes),), self.dtype)
-        start = 0
-        for (own, _), shape, size in zip(self.spans, shapes, sizes, strict=True):
-            rows = w_hh.detach()[own]
-            self._pack(rows.t() if back else rows, panels[start:], *shape)
-            start += size
-        return panels
+    def _run(self, way: str, **extra: Tensor | None) -> None:
+        """Pack the weights and run one way over time; see kernel.c."""
+        given = self._pass(extra)
+        packed = [extra[name] for name in ("entry", "panels", "back") if name in extra]
+        if any(array is not None for array in packed):
+            self._split("ready", given, self.width, self.width * self.units)
+        self._team(way, given)
+        for array in (*packed, extra.get("through")):
+            if array is not None:
+                pool.give(array)
 
-    def _panels_size(self, columns: int, depth: int) -> int:
-        return self.code.panels_size(*_sizes(columns, depth))
-
-    def _pack(self, w: Tensor, panels: Tensor, columns: int, depth: int) -> None:
-        strides = _sizes(w.stride(0), w.stride(1))
-        self.code.pack(_at(w), *strides, _at(panels), *_sizes(columns, depth))
-
-    def _apart_bias(self, b_hh: Tensor | None) -> Tensor | None:
-        own = [
-            b_hh.detach()[s]
-            for s, apart in self.spans
-            if apart >= 0 and b_hh is not None
-        ]
-        return torch.cat(own) if own else None
-
-    def _pass(self, **extra: Tensor | None) -> _Pass:
+    def _pass(self, extra: dict[str, Tensor | None]) -> _Pass:
         s = self.setting
         arrays = {
-            "p": self.p,
-            "r": self.r,
-            "h0": self.h0,
-            "c0": self.c0,
-            "out": self.out,
-            "hs": self.hs,
-            "cs": self.cs,
-            "noise": s.noise,
-            "keep_h": s.keep_h,
-            "keep_c": s.keep_c,
-            "alive": s.alive,
+            **{name: getattr(self, name) for name in _OWN},
+            **{name: getattr(s, name) for name in _GIVEN},
             **extra,
         }
-        blind = s.blind()
-        numbers = {k: v for k, v in blind.items() if isinstance(v, int)}
-        arrays |= {k: v for k, v in blind.items() if isinstance(v, Tensor)}
-        sizes = {"T": self.steps, "B": self.batch, "I": self.features}
-        made = _Pass(**sizes, H=self.units, chunk=self.chunk, hold=self.hold, **numbers)
+        if s.detached is not None:
+            arrays[s.blind()] = s.detached
+        sizes = (self.steps, self.batch, self.features, self.units)
+        made = _Pass(*sizes, self.chunk, self.hold)
         for name, array in arrays.items():
-            setattr(made, name, _at(array))
-        made.held = [t for t in arrays.values() if t is not None]
+            if array is not None:
+                setattr(made, name, array.data_ptr())
+        if s.detached is not None and s.detached.dim() == 2:
+            made.blind_row = 1
+        made.blind_step = self.batch if made.blind_row else 1
+        made.held = arrays  # a pointer keeps nothing alive
         return made
 
     def _team(self, way: str, given: _Pass) -> None:
         """Run one way over time on all threads, apart or together; see kernel.c."""
-        parts = torch.get_num_threads()
-        together = parts > 1 and (self._large() or self.batch < parts)
+        step = self.batch * self.width * self.units
+        parts = threads.number(step * self.steps)
+        together = self._large() or self.batch < parts
+        if together and step < MEETING * parts:
+            together, parts = False, 1
         parts = parts if together else min(parts, self.batch)
-        scratch = pool.take((parts, self._scratch_size()), self.dtype)
-        meeting = threads.Meeting()
-        given.scratch = _at(scratch)
-        given.meeting = ctypes.addressof(meeting) if together else None
-        given.held += [scratch, meeting]
+        size = self.code.scratch_size(self.units)
+        scratch = pool.take((parts, size), self.dtype) if size else None
+        given.scratch = None if scratch is None else scratch.data_ptr()
+        meeting = threads.Meeting() if together and parts > 1 else None
+        given.meeting = None if meeting is None else ctypes.addressof(meeting)
         threads.split(self.code, way, given, parts, meeting)
-        pool.give(scratch)
+        if scratch is not None:
+            pool.give(scratch)
 
     def _large(self) -> bool:
         """Whether the recurrent weight is too large for each thread to read it all."""
         return self.width * self.units * self.dtype.itemsize > LARGE
 
-    def _scratch_size(self) -> int:
-        return self.code.scratch_size(*_sizes(self.units))
+    def _split(self, name: str, what: ctypes.Structure, most: int, work: int) -> None:
+        """A product's rows, at most ``most`` parts, over the threads.
 
-    def _split(self, name: str, what: ctypes.Structure, most: int) -> None:
-        """A product's rows, at most so many, over the threads."""
-        parts = max(1, min(torch.get_num_threads(), most))
-        threads.split(self.code, name, what, parts, threads.Meeting())
+        Arguments:
+            name: the function of the C code.
+            what: its argument.
+            most: parts that there can be.
+            work: its multiplications.
+        """
+        parts = min(threads.number(work), most)
+        threads.split(self.code, name, what, parts)
+
+
+_OWN = ("p", "r", "h0", "c0", "h_n", "c_n", "out", "hs", "cs")
+_GIVEN = ("noise", "keep_h", "keep_c", "alive")
 
 
 def _spans(core: Core, made: Kernel) -> list[tuple[slice, int]]:
     """Rows of the weights that each run covers, and its place apart or -1."""
     ends = [0, *itertools.accumulate(core.blocks().values())]
     return [(slice(ends[k], ends[k + n]), apart) for k, n, apart in made.runs]
-
-
-def _sizes(*values: int) -> list[ctypes.c_size_t]:
-    return [ctypes.c_size_t(v) for v in values]
 
 
 def _at(array: Tensor | None) -> ctypes.c_void_p:
