@@ -6,8 +6,12 @@ READY := .venv/ready
 BROWSER := tests/browser/node_modules/ready
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# With a GPU: any Python 3.11 or newer that has PyTorch and Triton; nothing is installed.
+GPU_PYTHON ?= python3
+BUDGET ?= 30
+
 .DEFAULT_GOAL := help
-.PHONY: help book test test-slow lint lock publish-check bench clean
+.PHONY: help book test test-slow lint lock publish-check bench gpu clean
 
 help:  ## list the commands
 	@echo "usage: make COMMAND"
@@ -39,6 +43,9 @@ publish-check: $(READY) node_modules/ready  ## what must hold before publishing
 
 bench: $(READY)  ## time and memory against torch.nn.LSTM (STORE=--store keeps them)
 	$(BIN)/python bench/speed.py $(STORE)
+
+gpu:  ## on a GPU: tests, ratios to cuDNN, copy at N = 500 (BUDGET=30 minutes)
+	$(GPU_PYTHON) bench/gpu.py --budget $(BUDGET)
 
 clean:  ## remove what was built; the environment stays
 	rm -rf _build node_modules tests/browser/node_modules

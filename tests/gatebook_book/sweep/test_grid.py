@@ -1,5 +1,7 @@
 """From the texts of a grid to its points, and every mistake before any starts."""
 
+import json
+
 import pytest
 from gatebook_book.sweep.grid import points
 
@@ -72,6 +74,23 @@ def test_a_point_takes_over_no_run_of_other_code(book):
     page = book / "book/first.md"
     page.write_text(page.read_text().replace("steps * 2", "steps * 3"))
     assert kept.context.code == "" and own.context.code != before
+
+
+def test_a_finished_point_counts_as_long_as_its_runs_do(book):
+    both = [points("first", "laptop", [f"gate={g}"], {})[0] for g in ("UR", "C")]
+    for point in both:
+        noted = {"results": [], "code": point.context.code}
+        point.file("json").parent.mkdir(parents=True, exist_ok=True)
+        point.file("json").write_text(json.dumps(noted))
+    page = book / "book/first.md"
+    text = page.read_text()
+    for old, new, counts in [
+        ("", "", [True, True]),
+        ("# how long", "# how many", [True, True]),  # a comment
+        ("steps * 2", "steps * 3", [True, False]),  # the kept one counts still
+    ]:
+        page.write_text(text.replace(old, new))
+        assert [point.record() is not None for point in both] == counts
 
 
 MISTAKES = [

@@ -275,6 +275,8 @@ def _row(claim: Claim, kept: Kept) -> Row:
     judge = next((size for size in found if size.verdict != "no run"), None)
     judge = judge or (found[0] if found else _size(claim, PROFILES[-1], []))
     command = f"gatebook run {claim.page} --profile {judge.profile} --fresh"
+    if judge.profile == "own":  # whose grid is not run as a whole
+        command = f"gatebook reproduce {claim.page}"
     return Row(
         claim=claim.claim,
         quote=claim.quote,

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from gatebook_book.paths import root
@@ -38,6 +37,8 @@ def peak_memory(device: str) -> int:
         )
         return int(line.split()[1]) * 1024
     if sys.platform == "win32":
+        import psutil  # needed there alone
+
         return psutil.Process().memory_info().peak_wset
     import resource  # not on Windows
 

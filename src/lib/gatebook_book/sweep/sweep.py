@@ -44,7 +44,7 @@ ADDRESS = re.compile(r"\w+://\S+:\d+")
 
 # A worker that shared the terminal's process group would die of Ctrl-C at once, before
 # its kernel has stored anything.
-OWN_GROUP = "import os; os.setpgid(0, 0)"
+OWN_GROUP = "import os; hasattr(os, 'setpgid') and os.setpgid(0, 0)"
 
 
 def sweep(
