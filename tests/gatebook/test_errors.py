@@ -51,6 +51,10 @@ MISTAKES = {
     "tau inf": (lambda: Sharpened(tau=float("inf")), ["tau is inf"]),
     "t_max": (lambda: Chrono(t_max=1), ["t_max is 1", ">= 2"]),
     "downsize": (lambda: LSTM(4, 20, gate="OM"), ["downsize is 16", "20"]),
+    "downsize of the name": (
+        lambda: LSTM(400, 1150, gate="OM"),
+        ["gate is 'OM'", "16", "1150", "gate=Gate(Ordered(), Master(10))"],
+    ),
     "downsize 0": (lambda: Master(0), ["downsize is 0", ">= 1"]),
     "hidden": (lambda: LSTM(4, 0), ["hidden_size is 0", ">= 1"]),
     "layers": (lambda: GRU(4, 4, num_layers=True), ["num_layers is True"]),
@@ -131,6 +135,12 @@ WRONG_KINDS = {
     "GRU(2, 2, seed=1.5)": "seed is 1.5; allowed: an integer",
     "GRU(2, 2)(x, (x, x))": "hx is a tuple; allowed: a tensor h_0, or None",
     "LSTM(2, 2)(x, x)": "hx is a Tensor; allowed: a pair of tensors (h_0, c_0)",
+    "LSTM(2, 2)('a')": "input is a str; allowed: a tensor or a PackedSequence",
+    "LSTM(2, 2)([x])": "input is a list; allowed: a tensor or a PackedSequence",
+    "LSTM(2, 2)(torch.nested.nested_tensor([x[0], x[0, :1]], layout=torch.jagged))": (
+        "input is a nested tensor; allowed: a tensor, or sequences of different leng"
+    ),
+    "torch.fx.symbolic_trace(LSTM(2, 2))": "input is a Proxy; allowed: a tensor or a ",
     "LSTM.from_torch(nn.GRU(2, 2))": "module is GRU; allowed: torch.nn.LSTM",
     "Recipe(1, ar='2')": "ar is '2'; allowed: a finite number >= 0",
     "Recipe(1, clip='1')": "clip is '1'; allowed: a finite number > 0",

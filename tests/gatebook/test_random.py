@@ -5,7 +5,7 @@ import copy
 
 import pytest
 import torch
-from gatebook import GRU, LSTM, reference
+from gatebook import GRU, LSTM, reference, reseed
 from gatebook.random import Streams, derive_seed, generator, same_draws
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -53,6 +53,81 @@ def test_the_default_generator_is_left_alone():
     generator("x", 1)
     draw(Streams(0), "noise")
     assert torch.equal(torch.rand(1), expected)
+
+
+# -- streams that differ, and streams that are equal ------------------------------
+
+
+def noisy(**options):
+    return LSTM(2, 8, gate="G2", **options)
+
+
+x = torch.ones(4, 3, 2)
+
+
+def test_ranks_differ_by_the_usual_idiom():
+    outs = []
+    for rank in range(2):
+        torch.manual_seed(0)
+        model = noisy()  # equal weights on both
+        torch.manual_seed(rank)
+        outs.append(model(x)[0])
+    assert not torch.equal(*outs)
+
+
+def test_one_manual_seed_repeats_building_and_running():
+    outs = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        model = noisy()
+        outs.append(torch.stack([model(x)[0], model(x)[0]]))
+    assert torch.equal(*outs)
+
+
+@pytest.mark.parametrize("options", [{}, {"gate": "UR", "num_layers": 2}])
+def test_a_model_without_randomness_asks_for_none(options):
+    model = LSTM(2, 8, **options)
+    before = torch.get_rng_state()
+    model(x)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_copies_draw_different_numbers_once_reseeded():
+    whole = nn.ModuleList([noisy(seed=0), nn.Linear(2, 2)])
+    members = [copy.deepcopy(whole) for _ in range(3)]
+    same = [m[0](x)[0] for m in copy.deepcopy(members)]
+    assert torch.equal(same[0], same[1])
+    for k, member in enumerate(members[:2]):
+        reseed(member, "member", k)
+    first, second, plain = (m[0](x)[0] for m in members)
+    assert not torch.equal(first, second) and not torch.equal(first, plain)
+    again = copy.deepcopy(whole)
+    reseed(again, "member", 1)
+    assert torch.equal(again[0](x)[0], second)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: reseed(noisy()), lambda: reseed(nn.Tanh(), 1)]
+)
+def test_nothing_to_reseed_is_told(call):
+    with pytest.raises(ValueError, match="parts is .* allowed: at least one part"):
+        call()
+
+
+def test_a_stream_that_begins_after_a_resume_is_the_same():
+    torch.manual_seed(0)
+    streams, later = Streams(), Streams()
+    draw(streams, "noise")
+    state = streams.state()
+    torch.manual_seed(99)
+    later.load_state(state)
+    assert torch.equal(draw(streams, "detach"), draw(later, "detach"))
+
+
+def test_a_seed_is_drawn_inside_a_transform_too():
+    streams = Streams()
+    found = torch.func.vmap(lambda v: v * (streams.seed > 0))(torch.ones(2))
+    assert torch.equal(found, torch.ones(2))
 
 
 # -- a pass that is run again for its gradient -------------------------------------

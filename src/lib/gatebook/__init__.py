@@ -13,21 +13,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
+    from gatebook.random import reseed
+    from gatebook.rnn.cell import GRUCell, LSTMCell
     from gatebook.rnn.module import GRU, LSTM
     from gatebook.rnn.record import record
 
     __version__: str
 
-__all__ = ["GATES", "GRU", "LSTM", "NINE", "Gate", "record", "reference"]
+__all__ = [
+    "GATES",
+    "GRU",
+    "LSTM",
+    "NINE",
+    "GRUCell",
+    "Gate",
+    "LSTMCell",
+    "record",
+    "reference",
+    "reseed",
+]
 
 _HOMES = {
     "GATES": "gates",
     "GRU": "rnn",
+    "GRUCell": "rnn",
     "LSTM": "rnn",
+    "LSTMCell": "rnn",
     "NINE": "gates",
     "Gate": "gates",
     "record": "rnn",
     "reference": "fused",
+    "reseed": "random",
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),

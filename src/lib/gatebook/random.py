@@ -8,6 +8,7 @@ changes the batches too. Here each purpose has a generator of its own.
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from jaxtyping import Float
@@ -51,6 +52,11 @@ def dropped(
 class Streams:
     """Named generators derived from one seed, made when first used.
 
+    Without a seed one is drawn from torch's default generator when the first number is
+    needed, not when the model is built. So ``torch.manual_seed(seed + rank)`` after
+    building gives every process of a distributed training its own noise, and one
+    ``torch.manual_seed`` before building and running repeats both.
+
     Arguments:
         seed: any integer; equal seeds give equal draws.
 
@@ -63,10 +69,19 @@ class Streams:
         torch.Size([2])
     """
 
-    def __init__(self, seed: int):
-        check_integer("seed", seed)
-        self.seed = seed
+    def __init__(self, seed: int | None = None):
+        if seed is not None:
+            check_integer("seed", seed)
+            seed = int(seed)
+        self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
+
+    @property
+    def seed(self) -> int:
+        """What all generators derive from; drawn now if nothing has asked for it."""
+        if self._seed is None:
+            self._seed = _drawn_seed()
+        return self._seed
 
     def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
         purpose, device = key
@@ -78,16 +93,73 @@ class Streams:
             self._generators[name] = generator(self.seed, purpose, device=place)
         return self._generators[name]
 
+    def reseed(self, *parts: object) -> None:
+        """Start anew from a seed that depends on the present one and on ``parts``."""
+        self._seed = derive_seed(self.seed, *parts)
+        self._generators.clear()
+
     def state(self) -> dict[str, Tensor]:
-        """Each used stream's state, as byte tensors, for a checkpoint."""
-        return {name: g.get_state() for name, g in self._generators.items()}
+        """The seed and each used stream's state, as byte tensors, for a checkpoint."""
+        states = {name: g.get_state() for name, g in self._generators.items()}
+        if self._seed is None:
+            return states
+        digits = torch.tensor(list(str(self._seed).encode()), dtype=torch.uint8)
+        return states | {_SEED: digits}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Put the streams back where ``state`` found them."""
         self._generators.clear()
+        if _SEED in state:
+            self._seed = int(bytes(state[_SEED].tolist()).decode())
         for name, value in state.items():
-            purpose, device = name.split("@")
-            self[purpose, device].set_state(value)
+            if name != _SEED:
+                purpose, device = name.split("@")
+                self[purpose, device].set_state(value)
+
+
+_SEED = "seed"
+
+
+def _drawn_seed() -> int:
+    """A seed from torch's default generator, as a plain number.
+
+    In a thread of its own: the caller's may be batching (`torch.func.vmap`), tracing or
+    without numbers (fake tensors), all of which belong to a thread.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: int(torch.randint(2**62, ()))).result()
+
+
+def reseed(module: nn.Module, *parts: object) -> None:
+    """Give a model's random streams new seeds, which depend on ``parts``.
+
+    For copies that are to draw different noise, dropout, zoneout and detaching: the
+    members of an ensemble made by `copy.deepcopy`, or the processes of a distributed
+    training of a model that was built with ``seed=`` or is loaded from a checkpoint.
+
+    Arguments:
+        module: all streams within it are changed; each keeps its purpose.
+        parts: such as the rank, or a name and a number. Equal parts and equal seeds
+            before give equal streams.
+
+    Raises:
+        ValueError: without parts, or for a module without streams.
+
+    Example:
+        >>> import copy
+        >>> from gatebook import LSTM, reseed
+        >>> ensemble = [copy.deepcopy(LSTM(2, 3, gate="G2", seed=0)) for _ in range(3)]
+        >>> for k, member in enumerate(ensemble):
+        ...     reseed(member, k)
+    """
+    streams = {id(s): s for s in streams_of(module).values()}  # parts may share them
+    if not parts or not streams:
+        raise ValueError(
+            f"parts is {parts!r} and module {type(module).__name__} has {len(streams)} "
+            "random streams; allowed: at least one part, and a module of gatebook's"
+        )
+    for s in streams.values():
+        s.reseed(*parts)
 
 
 def streams_of(model: nn.Module) -> dict[str, Streams]:

@@ -246,6 +246,23 @@ def test_rules_share_a_model(tmp_path):
     assert_same_outputs(again, small.model, torch.randn(5, 2, 32))
 
 
+@pytest.mark.parametrize("option", [{"reset": "before"}, {"gate_bias": "shared"}])
+def test_a_papers_own_form_comes_back(option, tmp_path):
+    small = compress.quantised(GRU(3, 8, gate="UR", **option).eval(), 8)
+    small.save(tmp_path / "m")
+    assert_same_outputs(
+        compress.load(tmp_path / "m"), small.model, torch.randn(5, 2, 3)
+    )
+    if "reset" in option:
+        with pytest.raises(ValueError, match="into has"):
+            compress.load(tmp_path / "m", GRU(3, 8, gate="UR"))
+
+
+def test_the_name_of_the_gate_is_not_counted():
+    whole = compress.quantised(LSTM(3, 8, gate="UR"), 8).whole
+    assert whole.numbers_before == 4 * 8 * (3 + 8 + 2)
+
+
 def test_sizes_are_ratios_of_bytes_and_of_numbers():
     small = compress.quantised(LSTM(64, 64), 8, "all")
     assert small.compressed.bytes == 8 * (64 * 64 + 64 * 4)

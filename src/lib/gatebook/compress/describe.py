@@ -35,6 +35,7 @@ def describe(module: RNN | nn.LSTM | nn.GRU) -> dict[str, Any]:
     if not isinstance(module, RNN):
         return {"type": kind, "arguments": arguments | _projection(module)}
     arguments["weight_drop"] = module.weight_drop
+    arguments |= _forms(module)
     c, h = module.zoneout
     arguments["zoneout"] = h if isinstance(module, GRU) else [c, h]
     return {"type": kind, "arguments": arguments, "gate": _gate(module.gate)}
@@ -62,6 +63,7 @@ def computes(described: dict[str, Any]) -> tuple[Any, ...]:
         described["type"],
         gate,
         arguments.get("zoneout"),
+        arguments.get("reset"),
         arguments["bidirectional"],
         arguments["batch_first"],
     )
@@ -86,6 +88,12 @@ def _choice(axis: Any) -> list[Any]:
     """Class and arguments of a choice on one axis, but fields that it fixes."""
     free = {f.name for f in axis.__dataclass_fields__.values() if f.init}
     return [type(axis).__name__, {k: v for k, v in asdict(axis).items() if k in free}]
+
+
+def _forms(module: RNN) -> dict[str, str]:
+    """The papers' own forms, where one was chosen."""
+    forms = {"gate_bias": module.gate_bias, "reset": getattr(module.core, "reset", "")}
+    return {k: v for k, v in forms.items() if v not in ("inside", "after", "")}
 
 
 def _projection(module: nn.LSTM | nn.GRU) -> dict[str, int]:

@@ -17,6 +17,7 @@ from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
 from gatebook.compress.places import Place, layers, recurrent
+from gatebook.rnn.names import name_gates, without_names
 
 FORMAT = "gatebook.compress 1"
 
@@ -29,7 +30,7 @@ def distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save(path: Path, model: nn.Module, forms: dict[Place, Form]) -> int:
     """Write a compressed model; returns the bytes written."""
-    state = model.state_dict(keep_vars=True)
+    state = without_names(model.state_dict(keep_vars=True), model)
     # A weight of which some rows are compressed is stored in blocks.
     forms = forms | _rest(model, forms, state)
     cut = {weight for place in forms for weight in place.weights}
@@ -71,7 +72,7 @@ def load(path: Path | str, into: nn.Module | None = None) -> nn.Module:
     _check_same(path, modules, model)
     state = _state(header, tensors)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(name_gates(state, model))  # `_check_same` has compared
     except RuntimeError as error:
         raise ValueError(f"into does not fit {path}: {error}") from error
     return model.eval()

@@ -12,6 +12,7 @@ from gatebook.compress import file
 from gatebook.compress.forms import Form
 from gatebook.compress.places import PARTS, Place, layers
 from gatebook.compress.schemes import LowRank, Quantise, Round, Scheme
+from gatebook.rnn.names import without_names
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ class Compressed:
     @property
     def whole(self) -> Size:
         """All tensors of the model; a file adds a header of some kilobytes."""
-        state = file.distinct(self.model.state_dict(keep_vars=True))
+        state = self.model.state_dict(keep_vars=True)
+        state = file.distinct(without_names(state, self.model))
         numbers = sum(t.numel() for t in state.values())
         size = sum(t.nbytes for t in state.values())
         part = self.compressed

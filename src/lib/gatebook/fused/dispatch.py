@@ -42,6 +42,11 @@ def reference() -> Iterator[None]:
         _loop_only.reset(token)
 
 
+def loop_only() -> bool:
+    """Whether the caller is in a block of `reference`."""
+    return _loop_only.get()
+
+
 def clear() -> None:
     """Free the memory that the fused scan keeps for its next pass.
 

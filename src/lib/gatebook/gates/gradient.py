@@ -14,6 +14,7 @@ class Full:
     """The gradient as it is."""
 
     p = 0.0
+    draws = False  # whether training asks for random numbers
 
     def sample(
         self, steps: int, batch: int, generator: torch.Generator
@@ -42,6 +43,7 @@ class _Detach(Full):
 
     p: float = 0.25
     per: str = "step"
+    draws = True
 
     def __post_init__(self):
         check_probability("p", self.p)
@@ -85,3 +87,4 @@ class CDetach(_Detach):
 
 
 GradientRule = Full | HDetach | CDetach
+"""Any gradient rule of the grid."""

@@ -12,6 +12,8 @@ from gatebook.errors import check_choice, check_positive, check_probability
 class Silent:
     """No noise."""
 
+    draws = False  # whether training asks for random numbers
+
     def sample(
         self, shape: tuple[int, ...], like: Tensor, generator: torch.Generator
     ) -> Tensor | None:
@@ -49,6 +51,7 @@ class Gumbel:
     p: float = 0.2
     eps: float = 1e-3
     evaluation: str = "code"
+    draws = True
 
     def __post_init__(self):
         check_positive("tau", self.tau)
@@ -96,6 +99,7 @@ class Sharpened:
     """
 
     tau: float = 0.2
+    draws = False
 
     def __post_init__(self):
         check_positive("tau", self.tau)
@@ -112,3 +116,4 @@ class Sharpened:
 
 
 Noise = Silent | Gumbel | Sharpened
+"""Any noise of the grid."""

@@ -22,6 +22,7 @@ from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.reading import check_vocabulary
+from gatebook.rnn.names import name_gates
 
 FORMAT = "gatebook.language 1"
 MODEL, CARD = "model.safetensors", "README.md"
@@ -80,7 +81,8 @@ def read(
         model = _build(arguments)
         _check_count(words, model)
         model.to(tensors["embedding.weight"].dtype)
-        model.load_state_dict(_whole(tensors, arguments["tied"]))
+        state = _whole(tensors, arguments["tied"])
+        model.load_state_dict(name_gates(state, model))  # the arguments name the gate
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path} does not fit this library: {error}") from error
     if corpus is not None:

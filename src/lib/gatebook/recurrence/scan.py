@@ -47,22 +47,25 @@ def draw(
     """
     steps, batch, _ = like.shape
     wide = (steps, batch, sum(noise_blocks(core).values()))
-    noise = core.gate.noise.sample(wide, like, s["noise", like.device])
-    detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
+    noise = detached = None
+    if core.gate.noise.draws:
+        noise = core.gate.noise.sample(wide, like, s["noise", like.device])
+    if core.gate.gradient.draws:
+        detached = core.gate.gradient.sample(steps, batch, s["detach", "cpu"])
     if detached is not None and detached.dim() == 2:
         detached = detached.to(like.device)
     keep_c, keep_h = (
-        _keep(core, like, p, s[name, like.device])
+        _keep(core, like, p, s, name)
         for p, name in zip(zoneout, ("zoneout_c", "zoneout_h"), strict=True)
     )
     return Draws(noise, detached, keep_h, keep_c)
 
 
-def _keep(core: Core, like: Tensor, p: float, g: torch.Generator) -> Tensor | None:
+def _keep(core: Core, like: Tensor, p: float, s: Streams, name: str) -> Tensor | None:
     if p == 0:
         return None
     shape = (*like.shape[:2], core.hidden_size)
-    return torch.rand(shape, generator=g, device=like.device) < p
+    return torch.rand(shape, generator=s[name, like.device], device=like.device) < p
 
 
 @dataclass(frozen=True)

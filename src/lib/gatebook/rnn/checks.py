@@ -3,10 +3,12 @@
 import warnings
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, fx
+from torch.nn.utils.rnn import PackedSequence
 
 from gatebook.errors import check_choice, check_probability
-from gatebook.gates import Gate
+from gatebook.gates import Gate, Master
 from gatebook.recurrence.cells import Core, GRUCore, starts_with_bias
 
 
@@ -17,7 +19,7 @@ def check_dropout(dropout: Any, num_layers: int) -> None:
         warnings.warn(
             f"dropout is {dropout} and num_layers is 1: dropout acts between layers, "
             "so that it does nothing here",
-            stacklevel=4,
+            stacklevel=3,
         )
 
 
@@ -30,6 +32,24 @@ def check_projection(proj_size: Any) -> None:
         )
 
 
+def pair_of_zoneouts(given: Any) -> tuple[float, float]:
+    """An LSTM's probabilities, of c and of h; 0 stands for no zoneout."""
+    pair = (0.0, 0.0) if given == 0 else given
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(
+            f"zoneout is {given!r}; allowed: a pair of probabilities (of c, of h)"
+        )
+    for p in pair:
+        check_probability("zoneout", p)
+    return float(pair[0]), float(pair[1])
+
+
+def one_zoneout(given: Any) -> tuple[float, float]:
+    """A GRU's probability, of its only state."""
+    check_probability("zoneout", given)
+    return 0.0, float(given)
+
+
 def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
     """Raise if without its bias the gate would start as another one."""
     if starts_with_bias(core):
@@ -37,6 +57,19 @@ def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
             f"bias is False, but gate {gate!r} starts with a bias other than 0; "
             "allowed: bias=True, or a gate without one, such as 'LSTM0', 'G2' or 'O'"
         )
+
+
+def check_downsize(gate: Gate, hidden_size: int, name: str | Gate) -> None:
+    """Raise if master gates cannot be shared evenly, and name a gate that can."""
+    size = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
+    if hidden_size % size == 0:
+        return
+    near = max(c for c in range(1, size + 1) if hidden_size % c == 0)
+    raise ValueError(
+        f"gate is {name!r}, whose downsize is {size}, and hidden_size is "
+        f"{hidden_size}; allowed: a downsize that divides the hidden size, such as "
+        f"gate=Gate({type(gate.activation).__name__}(), Master({near}))"
+    )
 
 
 def check_biases(bias: bool, start: Any, single: bool, gate_bias: Any) -> None:
@@ -64,6 +97,24 @@ def check_form_is_torchs(core: Core, gate_bias: str) -> None:
         )
 
 
+def check_kind(x: Any) -> None:
+    """Raise unless ``x`` is a tensor that is not nested, or a ``PackedSequence``."""
+    if isinstance(x, PackedSequence):
+        return
+    if not isinstance(x, Tensor):
+        leaf = isinstance(x, fx.Proxy)
+        raise TypeError(
+            f"input is a {type(x).__name__}; allowed: a tensor or a PackedSequence"
+            + "; torch.fx needs a Tracer whose is_leaf_module knows this module" * leaf
+        )
+    if x.is_nested:
+        raise TypeError(
+            "input is a nested tensor; allowed: a tensor, or sequences of different "
+            "lengths in torch.nn.utils.rnn.pack_sequence(list(input.unbind()), "
+            "enforce_sorted=False)"
+        )
+
+
 def check_input(x: Any, axes: int, input_size: int, batch_first: bool) -> None:
     """Raise unless ``x`` has ``axes`` axes, ``input_size`` features, and steps."""
     first = batch_first and axes == 3
@@ -79,10 +130,37 @@ def check_input(x: Any, axes: int, input_size: int, batch_first: bool) -> None:
         )
 
 
+def check_step(x: Any, input_size: int) -> None:
+    """Raise unless ``x`` is one step: (B, input_size), or (input_size,)."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"input is a {type(x).__name__}; allowed: a tensor, one step")
+    if x.dim() not in (1, 2) or x.shape[-1] != input_size:
+        raise ValueError(
+            f"input has shape {tuple(x.shape)}; allowed: (B, input_size) or "
+            f"(input_size,), one step, with input_size {input_size}"
+        )
+
+
+def pair_of_states(hx: Any) -> tuple[Any, Any]:
+    """An LSTM's states h_0 and c_0, ``None`` for zeros; torch takes a list, too."""
+    if hx is None:
+        return None, None
+    if not isinstance(hx, tuple | list) or len(hx) != 2:
+        raise TypeError(
+            f"hx is a {type(hx).__name__}; allowed: a pair of tensors (h_0, c_0), or "
+            "None"
+        )
+    return hx[0], hx[1]
+
+
+def check_one_state(hx: Any) -> None:
+    """Raise unless ``hx`` is a GRU's state h_0, or ``None``."""
+    if not isinstance(hx, Tensor | None):
+        raise TypeError(f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None")
+
+
 def check_place(x: Tensor, name: str, weight: Tensor) -> None:
     """Refuse a tensor of another device or dtype than the module's."""
-    import torch
-
     if x.device != weight.device:
         raise ValueError(
             f"{name} is on device {x.device}; allowed: {weight.device}, where the "
@@ -94,11 +172,16 @@ def check_place(x: Tensor, name: str, weight: Tensor) -> None:
         )
 
 
-def check_state(state: Tensor, shape: tuple[int, ...], name: str) -> None:
-    """Raise unless a state has ``shape``: layers and directions, batch, units."""
-    if tuple(state.shape) != shape:
-        batch = ", batch" * (len(shape) - 2)
+def check_state(
+    state: Tensor, shape: tuple[int, ...], axes: tuple[str, ...], name: str
+) -> None:
+    """Raise unless a state has ``shape``, which ``axes`` puts in words.
+
+    Without a batch there is one axis fewer than words.
+    """
+    if state.shape != shape:
+        words = [w for w in axes if w != "batch" or len(axes) == len(shape)]
         raise ValueError(
             f"{name} has shape {tuple(state.shape)}; allowed: {shape}, that is "
-            f"(layers * directions{batch}, hidden_size)"
+            f"({', '.join(words)})"
         )

@@ -1,11 +1,10 @@
-"""To and from `torch.nn`: weights, and what a ``state_dict`` says of its rows."""
+"""To and from the modules of `torch.nn`."""
 
 from typing import Any
 
 import torch
 from torch import nn
 
-from gatebook.gates import Gate
 from gatebook.recurrence.cells import Core
 
 COMMON = "input_size hidden_size num_layers bias batch_first dropout bidirectional"
@@ -17,6 +16,12 @@ def arguments(module: Any) -> dict[str, Any]:
     weight = module.weight_ih_l0
     common = {name: getattr(module, name) for name in COMMON.split()}
     return common | {"device": weight.device, "dtype": weight.dtype}
+
+
+def cell_arguments(cell: Any) -> dict[str, Any]:
+    """The same of a cell."""
+    common = {n: getattr(cell, n) for n in ("input_size", "hidden_size", "bias")}
+    return common | {"device": cell.weight_ih.device, "dtype": cell.weight_ih.dtype}
 
 
 def check_counterpart(module: Any, kind: type[nn.Module]) -> None:
@@ -66,24 +71,17 @@ def _evaluates_as_torch(core: Core) -> bool:
     return same and "forget" in core.blocks()
 
 
-def note_rows(module: Any, state: dict, prefix: str, metadata: dict) -> None:
-    """Say in a ``state_dict``'s metadata whose rows the weights have."""
-    metadata["rows"] = list(module.core.blocks())
+def assign(module: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Set a parametrized weight to ``value``.
 
-
-def check_rows(
-    module: Any, state: dict, prefix: str, metadata: dict, *rest: Any
-) -> None:
-    """Refuse weights whose rows are another gate's: shapes alone do not show it.
-
-    A ``state_dict`` of torch's module says nothing of rows, and has torch's. One that
-    came through a plain dictionary or a file may have no metadata, and is believed.
+    Raises:
+        ValueError: if its parametrization cannot be inverted.
     """
-    own = list(module.core.blocks())
-    standard = list(module.core_type(Gate(), module.hidden_size).blocks())
-    rows = metadata.get("rows", standard) if metadata else own
-    if rows != own:
+    try:
+        setattr(module, name, value)
+    except (NotImplementedError, RuntimeError) as error:
         raise ValueError(
-            f"rows of the weights are {', '.join(rows)}; allowed: {', '.join(own)}, "
-            "the gate's"
-        )
+            f"{name} has a parametrization that cannot be set to a value; allowed: one "
+            "with right_inverse, or torch.nn.utils.parametrize.remove_parametrizations "
+            f"first ({error})"
+        ) from error

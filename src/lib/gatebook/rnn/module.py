@@ -1,7 +1,6 @@
 """Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
 
-import math
-from dataclasses import replace
+import functools
 from typing import Any
 
 import torch
@@ -9,27 +8,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from gatebook.errors import check_count, check_flag, check_fraction, check_probability
-from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
-from gatebook.random import Streams
-from gatebook.recurrence.cells import (
-    Core,
-    GRUCore,
-    LSTMCore,
-    initial_bias,
-    main_block,
-    split,
-    spread,
-    with_gate,
-)
-from gatebook.recurrence.scan import Weights
+from gatebook.errors import check_count, check_flag, check_fraction
+from gatebook.gates import Gate
+from gatebook.recurrence.cells import Core, GRUCore, LSTMCore
 from gatebook.rnn import checks, interop, stack
+from gatebook.rnn.gated import Gated
 from gatebook.rnn.lengths import Packer
 
 State = tuple[Tensor, Tensor]
 
 
-class RNN(nn.Module):
+class RNN(Gated):
     """What `LSTM` and `GRU` share: layers, directions, lengths, state.
 
     Parameters have `torch.nn.LSTM`'s names and, for the standard gate, its shapes
@@ -37,6 +26,7 @@ class RNN(nn.Module):
     shapes with other blocks in their rows, and refuses it.
     """
 
+    weight_ih_l0: Tensor
     core_type: type[Core]
     torch_type: type[nn.RNNBase]
 
@@ -64,130 +54,53 @@ class RNN(nn.Module):
         reset: str = "after",
         seed: int | None = None,
     ):
-        super().__init__()
-        sizes = {"input_size": input_size, "hidden_size": hidden_size}
-        for name, value in (sizes | {"num_layers": num_layers}).items():
-            check_count(name, value)
-        flags = {"bias": bias, "batch_first": batch_first, "single_bias": single_bias}
-        for name, value in (flags | {"bidirectional": bidirectional}).items():
+        check_count("num_layers", num_layers)
+        flags = {"batch_first": batch_first, "bidirectional": bidirectional}
+        for name, value in (flags | {"single_bias": single_bias}).items():
             check_flag(name, value)
         checks.check_dropout(dropout, num_layers)
         checks.check_projection(proj_size)
         check_fraction("weight_drop", weight_drop)
         checks.check_biases(bias, bias_start, single_bias, gate_bias)
-        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
-        self.num_layers, self.bias = int(num_layers), bias
+        super().__init__(
+            input_size,
+            hidden_size,
+            bias,
+            gate=gate,
+            h_detach=h_detach,
+            c_detach=c_detach,
+            zoneout=zoneout,
+            seed=seed,
+            gate_bias=gate_bias,
+            reset=reset,
+        )
+        self.num_layers, self.proj_size = int(num_layers), 0
         self.batch_first, self.bidirectional = batch_first, bidirectional
         self.dropout, self.weight_drop = float(dropout), float(weight_drop)
-        self.zoneout, self.proj_size = self._zoneout(zoneout), 0
         self.bias_start, self.single_bias = bias_start, single_bias
-        self.gate_bias = gate_bias
-        self.core = self._core(with_detach(resolve(gate), h_detach, c_detach), reset)
-        if not bias:
-            checks.check_bias_is_zero(self.core, gate)
         self.recorder: stack.Record | None = None  # see record.record
-        self._make_parameters(device, dtype)
+        width = self.hidden_size * (2 if bidirectional else 1)
+        for row in self._rows():
+            columns = self.input_size if row.startswith("_l0") else width
+            self._make_weights(row, columns, device, dtype)
         self.reset_parameters()
-        if seed is None:
-            seed = int(torch.randint(2**62, (), device="cpu"))
-        self.streams = Streams(seed)
-        self.register_state_dict_post_hook(interop.note_rows)
-        self.register_load_state_dict_pre_hook(interop.check_rows)
-
-    def _core(self, gate: Gate, reset: str) -> Core:
-        """The core around a gate; ``reset`` is a GRU's alone."""
-        raise NotImplementedError
-
-    @staticmethod
-    def _zoneout(given: Any) -> tuple[float, float]:
-        """The probabilities of c and of h, which `LSTM` and `GRU` take differently."""
-        raise NotImplementedError
 
     # -- parameters --------------------------------------------------------
-
-    @property
-    def gate(self) -> Gate:
-        """The point of the grid that this module runs."""
-        return self.core.gate
 
     def suffixes(self) -> tuple[str, ...]:
         """``"l0"``, ``"l0_reverse"``, ``"l1"``, …: one for each layer and direction."""
         return stack.suffixes(self.num_layers, self.bidirectional)
 
-    def _make_parameters(
-        self, device: torch.device | str | None, dtype: torch.dtype | None
-    ) -> None:
-        blocks = self.core.blocks()
-        rows = sum(blocks.values())
-        width = self.hidden_size * (2 if self.bidirectional else 1)
-        for suffix in self.suffixes():
-            columns = self.input_size if suffix.startswith("l0") else width
-            shapes: dict[str, tuple[int, ...]] = {
-                "weight_ih": (rows, columns),
-                "weight_hh": (rows, self.hidden_size),
-            }
-            if self.bias:
-                shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
-            if self.gate_bias != "inside":
-                shapes |= {"gate_bias": (blocks[main_block(self.core)],)}
-            frozen = ["bias_hh"] * self.single_bias
-            frozen += ["gate_bias"] * (self.gate_bias == "fixed")
-            for name, shape in shapes.items():
-                empty = torch.empty(shape, device=device, dtype=dtype)
-                trained = name not in frozen
-                parameter = nn.Parameter(empty, requires_grad=trained)
-                self.register_parameter(f"{name}_{suffix}", parameter)
-
-    def reset_parameters(self) -> None:
-        """Weights from U(-1/√H, 1/√H) as in `torch.nn.LSTM`; biases by the gate.
-
-        The gate's initial bias goes into ``bias_ih``; every other bias is 0, or with
-        ``bias_start="uniform"`` drawn as the weights are, and the gate's law added. The
-        law goes into ``gate_bias`` instead where there is one.
-        The papers differ here, and P2 gives no weight initialisation at all.
-        """
-        bound = 1 / math.sqrt(self.hidden_size)
-        with torch.no_grad():
-            for name, parameter in self.named_parameters(recurse=False):
-                weight = name.startswith("weight")
-                none = name.startswith("gate_bias") or (
-                    self.single_bias and name.startswith("bias_hh")
-                )
-                if weight or (self.bias_start == "uniform" and not none):
-                    parameter.uniform_(-bound, bound)
-                else:
-                    parameter.zero_()
-                if name.startswith(self._law_is_in):
-                    with torch.device("cpu"):  # the default may have no numbers
-                        law = initial_bias(self.core)
-                    if self.gate_bias != "inside":
-                        law = split(law, self.core.blocks())[main_block(self.core)]
-                    parameter.add_(law.to(parameter.device))
+    def _rows(self) -> tuple[str, ...]:
+        return _underscored(self.suffixes())
 
     @property
-    def _law_is_in(self) -> str:
-        """The parameter that starts by the gate's law."""
-        return "bias_ih" if self.gate_bias == "inside" else "gate_bias"
-
-    def set_detach(self, p: float) -> None:
-        """Change the detaching probability, as P3's code anneals it to 0 at the end.
-
-        Raises:
-            ValueError: for a probability outside [0, 1], or a gate that does not
-                detach at all.
-        """
-        rule = self.gate.gradient
-        if not isinstance(rule, HDetach | CDetach):
-            raise ValueError(f"gradient rule is {rule!r}; allowed: HDetach or CDetach")
-        self.core = with_gate(
-            self.core, replace(self.gate, gradient=replace(rule, p=p))
-        )
-
-    @property
-    def all_weights(self) -> list[list[nn.Parameter]]:
+    def all_weights(self) -> list[list[Tensor]]:
         """The parameters, a list for each layer and direction, in torch's order."""
-        names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
-        return [[getattr(self, f"{n}_{s}") for n in names] for s in self.suffixes()]
+        return [
+            [p for p in self._weights(row).all() if p is not None]
+            for row in self._rows()
+        ]
 
     def flatten_parameters(self) -> None:
         """Nothing: torch's modules lay their weights out for cuDNN, these do not."""
@@ -209,7 +122,9 @@ class RNN(nn.Module):
             return self._run_alone(input, h, c)
         self.check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
-        out, h, c = self._layers(x, self.state(h, x, "h_0"), self.state(c, x, "c_0"))
+        batch = x.shape[1:-1]
+        h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")
+        out, h, c = self._layers(x, h, c)
         return (out.transpose(0, 1) if self.batch_first else out), h, c
 
     def _run_alone(
@@ -217,7 +132,7 @@ class RNN(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """A sequence without a batch: a batch of one."""
         self.check_input(x, axes=2)
-        h, c = self.state(h, x, "h_0"), self.state(c, x, "c_0")
+        h, c = self.state(h, x, (), "h_0"), self.state(c, x, (), "c_0")
         out, h, c = self._layers(x[:, None], h[:, None], c[:, None])
         return out.squeeze(1), h.squeeze(1), c.squeeze(1)
 
@@ -227,12 +142,12 @@ class RNN(nn.Module):
         # pad_packed_sequence gives back the order in which the user has the batch.
         x, lengths = pad_packed_sequence(packed)
         self.check_input(x)
-        h, c = self.state(h, x, "h_0"), self.state(c, x, "c_0")
+        batch = x.shape[1:-1]
+        h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")
         out, h, c = self._layers(x, h, c, lengths)
         pack = Packer(packed, lengths)
         for gates in (self.recorder or {}).values():
-            for name, value in gates.items():
-                gates[name] = pack(value)
+            gates |= {k: pack(v) for k, v in gates.items() if isinstance(v, Tensor)}
         return pack(out), h, c
 
     def _layers(
@@ -245,6 +160,44 @@ class RNN(nn.Module):
         """All layers, one above the other; a layer's directions side by side."""
         return stack.run([self.layers()], [x], [h], [c], lengths)[0]
 
+    def _one(
+        self, x: Tensor, h: Tensor | None, c: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """One step of all layers; shapes as in `LSTM.step`."""
+        checks.check_step(x, self.input_size)
+        if self.bidirectional:
+            raise ValueError(
+                "bidirectional is True; allowed: False for one step, since the other "
+                "direction begins at the end of the sequence"
+            )
+        weights, batch = [self._weights(row) for row in self._rows()], x.shape[:-1]
+        checks.check_place(x, "input", weights[0].hh)
+        tied = self.core.tied
+        h = self.state(h, x, batch, "h_0")
+        c = h if tied else self.state(c, x, batch, "c_0")
+        short = self._step(x.dtype)
+        plain = not self.training and self.recorder is None
+        if not plain or not all(short.applies(w, x, h, c) for w in weights):
+            return self._one_by_the_stack(x, h, c)
+        hs: list[Tensor] = []
+        cs: list[Tensor] = []
+        for own, h_k, c_k in zip(weights, h.unbind(), c.unbind(), strict=True):
+            x, last_c = short(own, x, h_k, c_k)
+            hs.append(x)
+            cs.append(last_c)
+        last_h = torch.stack(hs)
+        return x, last_h, last_h if tied else torch.stack(cs)
+
+    def _one_by_the_stack(
+        self, x: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The same as a sequence of one step."""
+        if x.dim() == 2:
+            out, h, c = self._layers(x[None], h, c)
+            return out[0], h, c
+        out, h, c = self._layers(x[None, None], h[:, None], c[:, None])
+        return out[0, 0], h[:, 0], c[:, 0]
+
     def layers(self) -> stack.Layers:
         """What `stack.run` needs for one pass: weights, options and streams as now."""
         spec = stack.Spec(
@@ -255,32 +208,27 @@ class RNN(nn.Module):
             self.zoneout,
             self.weight_drop,
         )
-        weights = tuple(self._weights(suffix) for suffix in self.suffixes())
+        weights = tuple(map(self._weights, self._rows()))
         streams = self.streams if self.training else None
         return stack.Layers(spec, weights, streams, self.recorder)
-
-    def _weights(self, suffix: str) -> Weights:
-        names = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * self.bias
-        weights = Weights(*(getattr(self, f"{name}_{suffix}") for name in names))
-        if self.gate_bias == "inside" or weights.bias_ih is None:
-            return weights
-        own = spread(self.core, getattr(self, f"gate_bias_{suffix}"))
-        return replace(weights, bias_ih=weights.bias_ih + own)
 
     def check_input(self, x: Tensor, axes: int = 3) -> None:
         """Raise ``ValueError`` for an input of another shape, device or dtype."""
         checks.check_input(x, axes, self.input_size, self.batch_first)
         checks.check_place(x, "input", self.weight_ih_l0)
 
-    def state(self, given: Tensor | None, x: Tensor, name: str) -> Tensor:
+    def state(
+        self, given: Tensor | None, x: Tensor, batch: tuple[int, ...], name: str
+    ) -> Tensor:
         """The initial state, zeros by default; shape (layers · directions, B, H).
 
-        Of a sequence without a batch, (T, I), it has no axis B either.
+        Where ``batch`` is (), it has no axis B.
         """
-        shape = (len(self.suffixes()), *x.shape[1:-1], self.hidden_size)
+        shape = (len(self.suffixes()), *batch, self.hidden_size)
         if given is None:
             return x.new_zeros(shape)
-        checks.check_state(given, shape, name)
+        axes = ("layers * directions", "batch", "hidden_size")
+        checks.check_state(given, shape, axes, name)
         checks.check_place(given, name, self.weight_ih_l0)
         return given
 
@@ -339,14 +287,9 @@ class RNN(nn.Module):
         return ", ".join([sizes, f"gate={self.gate}", *words])
 
 
-def _pair(hx: Any) -> State:
-    """The states h_0 and c_0; torch takes them as a list, too."""
-    if not isinstance(hx, tuple | list) or len(hx) != 2:
-        raise TypeError(
-            f"hx is a {type(hx).__name__}; allowed: a pair of tensors (h_0, c_0), or "
-            "None"
-        )
-    return hx[0], hx[1]
+@functools.cache
+def _underscored(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"_{suffix}" for suffix in suffixes)
 
 
 class LSTM(RNN):
@@ -379,7 +322,8 @@ class LSTM(RNN):
             (P2 Listing 2): under Adam f then moves three times as far a step. With
             ``"fixed"`` it is not trained (the later code, S4 ``gate.py``).
         seed: seed of the module's own random streams (noise, detaching, zoneout,
-            dropout, weight drop); ``None`` draws one from torch's default generator.
+            dropout, weight drop); ``None`` draws one from torch's default generator
+            when the first training pass needs it, see `gatebook.random.Streams`.
         proj_size: 0, as there are no projections; here for torch's callers.
         device: where the parameters live.
         dtype: their dtype.
@@ -395,24 +339,7 @@ class LSTM(RNN):
     core_type = LSTMCore
     torch_type = nn.LSTM
 
-    def _core(self, gate: Gate, reset: str) -> Core:
-        if reset != "after":
-            raise ValueError(
-                f"reset is {reset!r}; allowed: 'after', since an LSTM has no reset gate"
-            )
-        return LSTMCore(gate, self.hidden_size)
-
-    @staticmethod
-    def _zoneout(given: Any) -> tuple[float, float]:
-        """A pair of probabilities, of c and of h; 0 stands for no zoneout."""
-        pair = (0.0, 0.0) if given == 0 else given
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(
-                f"zoneout is {given!r}; allowed: a pair of probabilities (of c, of h)"
-            )
-        for p in pair:
-            check_probability("zoneout", p)
-        return float(pair[0]), float(pair[1])
+    _zoneout = staticmethod(checks.pair_of_zoneouts)
 
     def forward(
         self, input: Tensor | PackedSequence, hx: State | None = None
@@ -429,8 +356,42 @@ class LSTM(RNN):
             the outputs (T, B, directions · H) in the input's form, and the last
             (h_n, c_n), each (layers · directions, B, H).
         """
-        h, c = (None, None) if hx is None else _pair(hx)
+        checks.check_kind(input)
+        h, c = checks.pair_of_states(hx)
         out, h, c = self._run(input, h, c)
+        return out, (h, c)
+
+    def step(
+        self, input: Tensor, hx: State | None = None
+    ) -> tuple[Float[Tensor, "*B H"], State]:
+        """Run one time step, as a stream gives it; steps in turn equal the whole.
+
+        In evaluation without gradients one step of every gate takes about as long as
+        `torch.nn.LSTMCell`. In training it draws noise, detaching, zoneout, dropout
+        and weight drop for this step alone.
+
+        Arguments:
+            input: (B, input_size), or (input_size,) without a batch.
+            hx: the (h, c) of the step before, each (layers, B, H) or (layers, H);
+                zeros if ``None``.
+
+        Returns:
+            the last layer's output (B, H), and the new (h, c) in the form of ``hx``.
+
+        Raises:
+            ValueError: for two directions, one of which begins at the end.
+
+        Example:
+            >>> import torch
+            >>> rnn, state = LSTM(10, 20, 2, gate="UR").eval(), None
+            >>> with torch.no_grad():
+            ...     for x in torch.zeros(7, 3, 10):
+            ...         output, state = rnn.step(x, state)
+            >>> output.shape, state[0].shape
+            (torch.Size([3, 20]), torch.Size([2, 3, 20]))
+        """
+        h, c = checks.pair_of_states(hx)
+        out, h, c = self._one(input, h, c)
         return out, (h, c)
 
 
@@ -454,22 +415,24 @@ class GRU(RNN):
     core_type = GRUCore
     torch_type = nn.GRU
 
+    _zoneout = staticmethod(checks.one_zoneout)
+
     def _core(self, gate: Gate, reset: str) -> Core:
         return GRUCore(gate, self.hidden_size, reset)
-
-    @staticmethod
-    def _zoneout(given: Any) -> tuple[float, float]:
-        """One probability, of the only state."""
-        check_probability("zoneout", given)
-        return 0.0, float(given)
 
     def forward(
         self, input: Tensor | PackedSequence, hx: Tensor | None = None
     ) -> tuple[Tensor | PackedSequence, Tensor]:
         """Run over a sequence; shapes as in `LSTM.forward`, with one state."""
-        if not isinstance(hx, Tensor | None):
-            raise TypeError(
-                f"hx is a {type(hx).__name__}; allowed: a tensor h_0, or None"
-            )
+        checks.check_kind(input)
+        checks.check_one_state(hx)
         out, h, _ = self._run(input, hx, hx)
+        return out, h
+
+    def step(
+        self, input: Tensor, hx: Tensor | None = None
+    ) -> tuple[Float[Tensor, "*B H"], Tensor]:
+        """Run one time step; as `LSTM.step`, with one state."""
+        checks.check_one_state(hx)
+        out, h, _ = self._one(input, hx, hx)
         return out, h

@@ -36,6 +36,8 @@ def together(modules: Sequence[RNN], inputs: Sequence[Tensor]) -> list[Tensor]:
         module.check_input(x)
     first = modules[0].batch_first
     xs = [x.transpose(0, 1) if first else x for x in inputs]
-    zeros = [m.state(None, x, "h_0") for m, x in zip(modules, xs, strict=True)]
+    zeros = [
+        m.state(None, x, x.shape[1:-1], "h_0") for m, x in zip(modules, xs, strict=True)
+    ]
     found = stack.run([m.layers() for m in modules], xs, zeros, zeros)
     return [out.transpose(0, 1) if first else out for out, _, _ in found]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gatebook.checked import Content, read_checked, write_checked
 from gatebook.files import FileError
 from gatebook.random import streams_of
+from gatebook.rnn.names import name_gates
 
 
 class CheckpointError(FileError):
@@ -66,7 +67,7 @@ def load_checkpoint(
     header, tensors = _read(path)
     _check_same(path, json.loads(header["made_with"]), made_with)
     try:
-        model.load_state_dict(_under(tensors, "model."))
+        model.load_state_dict(name_gates(_under(tensors, "model."), model))
         _restore_optimizer(optimizer, tensors, json.loads(header["optimizer"]))
         for name, streams in streams_of(model).items():
             streams.load_state(_under(tensors, f"stream.{name}."))
