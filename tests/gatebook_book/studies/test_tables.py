@@ -1,7 +1,13 @@
 """What pages do with stored runs on the way to a table."""
 
 import pytest
-from gatebook_book.studies.tables import median_band, percent, runs_with
+from gatebook_book.studies.tables import (
+    made_by,
+    median_band,
+    percent,
+    print_setup,
+    runs_with,
+)
 
 
 def run(name, seed, accuracy, **parameters):
@@ -41,3 +47,14 @@ def test_a_band_in_words_and_in_percent():
 )
 def test_without_a_figure_it_says_why(runs, words):
     assert median_band(runs, "accuracy") == percent(runs) == words
+
+
+def test_what_runs_have_in_common_is_printed(capsys):
+    made = {"device": "a CPU", "commit": "0123", "seconds": 90.0}
+    runs = [run("UR", k, 0.5, data_source="x", length=9) | made for k in (0, 1)]
+    assert made_by(runs) == ["a CPU, commit 0123"]
+    print_setup(runs, ("length", "pool"))
+    lines = ["['x']", "{'length': 9, 'pool': None}", str(made_by(runs))]
+    assert capsys.readouterr().out.splitlines() == [*lines, "3 minutes in all"]
+    print_setup([], ("length",))
+    assert capsys.readouterr().out.splitlines()[1] == "{'length': None}"

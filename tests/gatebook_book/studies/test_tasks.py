@@ -11,7 +11,13 @@ from gatebook.tasks import Adding, Copy
 from gatebook.training import History, Plan, build, fit
 from gatebook_book.runs.store import Store
 from gatebook_book.studies import tasks as experiment
-from gatebook_book.studies.tasks import Point, forget_gates, image_scores, train_all
+from gatebook_book.studies.tasks import (
+    Point,
+    forget_gates,
+    image_scores,
+    last_scores_and_step_at,
+    train_all,
+)
 from gatebook_book.tasks import Pixels
 
 
@@ -171,3 +177,13 @@ def test_the_look_at_forget_gates_is_each_units_mean_on_the_validation_set():
     x, _ = made.task.validation()[0]
     found = forget_gates(model, made.task)
     assert found == unit_means(model, x) and len(found) == made.hidden_size
+
+
+@pytest.mark.parametrize("level, step", [(0.5, 20), (0.05, 100)])
+def test_the_step_at_which_a_task_was_solved_is_measured(level, step):
+    made = point()
+    history = History()
+    for at, loss in ((0, 2.0), (10, float("nan")), (20, 0.5), (30, 0.1)):
+        history.note(at, {"loss": loss})
+    found = last_scores_and_step_at(level, 100)(made.build(), made.task, history)
+    assert found == {"loss": 0.1, "solved_at": step}

@@ -145,3 +145,4 @@ class Master:
 
 
 Auxiliary = Plain | Tied | Refine | Master
+"""Any auxiliary gate of the grid."""

@@ -87,3 +87,4 @@ class CDetach(_Detach):
 
 
 GradientRule = Full | HDetach | CDetach
+"""Any gradient rule of the grid."""

@@ -116,3 +116,4 @@ class Sharpened:
 
 
 Noise = Silent | Gumbel | Sharpened
+"""Any noise of the grid."""

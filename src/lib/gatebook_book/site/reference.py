@@ -11,6 +11,7 @@ import textwrap
 from typing import Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.domains.python import ObjectEntry
@@ -75,6 +76,17 @@ def _annotations(kind: Any) -> dict[str, str]:
     return notes
 
 
+def quote(
+    app: Sphinx, domain: str, objtype: str, content: addnodes.desc_content
+) -> None:
+    """Shapes in double quotes, as in the source: ``Float[Tensor, "T B H"]``."""
+    for text in content.parent.findall(addnodes.desc_sig_literal_string):
+        inner = text.astext()[1:-1]
+        if text.astext() == f"'{inner}'":
+            text.clear()
+            text.append(nodes.Text(f'"{inner}"'))
+
+
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Node | None:
@@ -117,5 +129,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.setup_extension("sphinx.ext.napoleon")
     app.connect("autodoc-process-signature", written)
+    app.connect("object-description-transform", quote)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -122,8 +122,13 @@ def around(model: LanguageModel, point: TextPoint, window: Columns) -> dict[str,
     along the gradient of the loss of ``window``, and it is this loss that rises.
     """
     ids, eos = point.corpus.valid[:SAMPLE], point.corpus.eos
-    text = lambda m: perplexity(m, ids, eos=eos).loss  # noqa: E731
-    here = lambda m: _loss(m, window)  # noqa: E731
+
+    def text(model: Any) -> float:
+        return perplexity(model, ids, eos=eos).loss
+
+    def here(model: Any) -> Tensor:
+        return _loss(model, window)
+
     found: dict[str, float] = {}
     for noise in NOISES:
         found[f"flat {noise:g}"] = compress.flatness(model, text, noise, DRAWS).rise

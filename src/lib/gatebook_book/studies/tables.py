@@ -1,5 +1,6 @@
 """What several pages do with stored runs on the way to a table."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from gatebook_book.runs.statistics import in_words, median_of
@@ -51,3 +52,22 @@ def percent(runs: list[Run], metric: str = "accuracy") -> str:
     if lost in (0, len(runs)):
         return words
     return f"{words}, {lost} of {len(runs)} diverged"
+
+
+def made_by(runs: list[Run]) -> list[str]:
+    """The devices and commits that some runs are from, for a page to print."""
+    return sorted({f"{run['device']}, commit {run['commit']}" for run in runs})
+
+
+def print_setup(runs: list[Run], sizes: Sequence[str]) -> None:
+    """Print what some runs on images have in common, a line each.
+
+    Arguments:
+        runs: their data, devices, commits and minutes are printed.
+        sizes: names of the parameters that are printed.
+    """
+    own = runs[0]["parameters"] if runs else {}
+    print(sorted({run["parameters"]["data_source"] for run in runs}))
+    print({name: own.get(name) for name in sizes})
+    print(made_by(runs))
+    print(f"{sum(run['seconds'] for run in runs) / 60:.0f} minutes in all")

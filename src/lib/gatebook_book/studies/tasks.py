@@ -20,6 +20,7 @@ from gatebook.training.loop import (
 )
 
 from gatebook_book.runs.progress import show_progress
+from gatebook_book.runs.statistics import first_below
 from gatebook_book.runs.store import Run, Store, read
 from gatebook_book.tasks.pixels import Pixels
 
@@ -80,6 +81,24 @@ class Point:
 def last_scores(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
     """The last value of each score on the validation set."""
     return {k: history.last(k) for k in history.curves if k != "step"}
+
+
+def last_scores_and_step_at(level: float, steps: int) -> Measure:
+    """Makes a measure: `last_scores`, and when the loss was first that low.
+
+    Arguments:
+        level: of the loss, at or below which the task counts as solved.
+        steps: of the plan, which stand for a task that was never solved.
+
+    Returns:
+        a measure that adds ``solved_at``, an evaluated step.
+    """
+
+    def measure(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
+        step = min(first_below(history.curves, "loss", level), steps)
+        return last_scores(model, task, history) | {"solved_at": step}
+
+    return measure
 
 
 def image_scores(
