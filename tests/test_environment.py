@@ -1,6 +1,7 @@
 """One environment, written in files that must agree."""
 
 import re
+import runpy
 import tomllib
 from importlib import metadata
 
@@ -110,3 +111,36 @@ def test_every_dependency_says_why():
 def test_every_pin_is_exact(name):
     for requirement in requirements(name):
         assert [s.operator for s in requirement.specifier] == ["=="], requirement
+
+
+LOCK_OF_UV = """\
+numpy==2.4.6 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+nvidia-nvtx==13.0.85 ; sys_platform == 'linux' \\
+    --hash=sha256:cc
+torch==2.13.0 \\
+    --hash=sha256:dd
+"""
+
+
+def test_torch_and_its_cuda_are_parted_from_the_rest():
+    tool = runpy.run_path(str(root() / "tools/lock.py"))
+    files = tool["files"](LOCK_OF_UV)
+    assert files["requirements.lock"] == tool["HEAD"] + LOCK_OF_UV.split("nvidia")[0]
+    pins = "nvidia-nvtx==13.0.85 ; sys_platform == 'linux'\ntorch==2.13.0\n"
+    assert files["torch.lock"] == tool["HEAD"] + pins
+    environment = yaml.safe_load(files["environment.yml"])
+    assert environment["dependencies"][-1] == {
+        "pip": ["numpy==2.4.6", "torch==2.13.0", "-e ."]
+    }
+
+
+def test_a_lock_that_would_change_is_refused_and_left_alone(capsys):
+    tool = runpy.run_path(str(root() / "tools/lock.py"))
+    held = (root() / "torch.lock").read_text()
+    assert tool["check"]({"torch.lock": held}) == 0
+    newer = held.replace("torch==2.13.0", "torch==9.0.0")
+    assert tool["check"]({"torch.lock": newer}) == 1
+    assert "-torch==2.13.0\n+torch==9.0.0" in capsys.readouterr().out
+    assert (root() / "torch.lock").read_text() == held

@@ -103,7 +103,8 @@ def _setting(core: Core, made: Kernel, keep: bool, rest: Operands) -> Setting:
 
 def _hooked() -> bool:
     """Whether hooks will see the tensors that are saved now, and may hold them."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    return top is None or top(True) is not None  # torch 2.5 does not say: they may
 
 
 class _Scan(torch.autograd.Function):
