@@ -68,6 +68,18 @@ def test_every_public_name_is_there():
         gatebook.__getattr__("LSTMM")
 
 
+def test_a_missing_extra_is_named():
+    hide = "import importlib.util as u; find = u.find_spec; "
+    hide += "u.find_spec = lambda n: None if n == 'distributed' else find(n); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{hide}import gatebook_book.sweep.sweep"],
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith('no package distributed; pip install "gatebook[sweep]"')
+
+
 def test_ctrl_c_while_it_starts_prints_no_traceback(tmp_path):
     (tmp_path / "typer.py").write_text("raise KeyboardInterrupt")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['gatebook']"
