@@ -38,7 +38,8 @@ from gatebook.tasks import Copy  # noqa: E402
 from gatebook.training.loop import Plan  # noqa: E402
 from gatebook_book.runs.provenance import commit, device_name  # noqa: E402
 from gatebook_book.runs.store import Store, write_atomic  # noqa: E402
-from gatebook_book.studies.tasks import Point, train_all  # noqa: E402
+from gatebook_book.studies.starts import start_of_p2  # noqa: E402
+from gatebook_book.studies.tasks import Point, forget_gates, train_all  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 SHAPES = (
@@ -201,19 +202,16 @@ def _seconds(work: Callable[[], None], device: str) -> float:
 # -- copying at N = 500 --------------------------------------------------------------
 
 
-def forget_gates(model: nn.Module, task: Copy) -> list[float]:
-    """The mean forget gate of each unit, as the page keeps it."""
-    from gatebook.rnn.record import unit_means
-
-    x, _ = task.validation()[0]
-    return unit_means(model, x.to(next(model.parameters()).device))
+def with_start(gate: str) -> dict[str, Any]:
+    """The gate with P2's own start of its biases."""
+    return {"gate": gate} | start_of_p2(gate)
 
 
 def copy_points(steps: int) -> list[Point]:
     """The runs of memory/copy at the profile paper, seed by seed: nine gates each."""
     plan = Plan(steps, 1e-3, evaluate_every=max(1, steps // 100))
     return [
-        Point(gate, seed, Copy(500, 32, seed=seed), plan, 256, options={"gate": gate})
+        Point(gate, seed, Copy(500, 32, seed=seed), plan, 256, options=with_start(gate))
         for seed in range(3)
         for gate in NINE
     ]

@@ -53,6 +53,9 @@ def test_the_runs_are_those_of_the_page_at_the_profile_paper():
         for name in (*same, "evaluate_every"):
             assert made[name] == own[name], name
         assert (made["gate"], made["clip"]) == (point.name, 1.0)
+        assert own["paper_start"] and made["single_bias"]
+        shared = {"C", "U", "UR", "UM"}
+        assert ("gate_bias" in made) == (point.name in shared)
         assert point.task.seed == point.seed and made["form"] == "one-hot"
 
 

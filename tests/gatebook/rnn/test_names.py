@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.state_dict import (
     get_model_state_dict,
     set_model_state_dict,
 )
+from torch.func import functional_call, vmap
 
 
 def make(gate, kind=LSTM):
@@ -112,7 +113,7 @@ def test_a_gate_that_evaluates_as_torchs_has_torchs_state(kind, torch_kind, gate
     make("LSTM0", kind).load_state_dict(theirs.state_dict(), strict=True)
     with pytest.raises(ValueError, match="weights are of"):
         make("UR", kind).load_state_dict(theirs.state_dict())
-    with pytest.raises(RuntimeError, match="Unexpected key.*gate"):
+    with pytest.raises(RuntimeError, match="Unexpected key.*gate_name"):
         nn.LSTM(4, 16).load_state_dict(make("UR").state_dict())
 
 
@@ -126,7 +127,7 @@ def test_cells_of_equal_shape_are_not_each_other():
 def before(gate):
     """A state as it was written before states named their gates."""
     state = make(gate).state_dict()
-    state.pop("gate", None)
+    state.pop("gate_name", None)
     del state._metadata[""]["gate"]
     return state
 
@@ -159,6 +160,18 @@ def test_the_name_is_no_parameter_and_no_buffer():
         shapes = make("UR")
     shapes.load_state_dict(model.state_dict(), assign=True)
     assert torch.equal(shapes.weight_hh_l0, model.weight_hh_l0)
+
+
+@pytest.mark.parametrize("gate", ["LSTM", "UR"])
+def test_a_state_serves_a_functional_call_and_an_ensemble(gate):
+    models = [nn.Sequential(make(gate).eval()) for _ in range(2)]
+    x, (first, second) = torch.randn(3, 2, 4), [m.state_dict() for m in models]
+    found = functional_call(models[0], second, (x,))[0]
+    torch.testing.assert_close(found, models[1](x)[0])
+    torch.testing.assert_close(models[0].state_dict(), first)  # put back
+    stacked = {k: torch.stack([first[k], second[k]]) for k in first}
+    both = vmap(lambda s: functional_call(models[0], s, (x,))[0])(stacked)
+    torch.testing.assert_close(both[1], models[1](x)[0])
 
 
 def test_every_function_has_a_name_of_its_own():

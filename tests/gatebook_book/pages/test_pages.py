@@ -47,6 +47,13 @@ def test_texts_are_parsed_by_type(book, text, value):
     assert find("first").effective("book", {name: typed}) == {name: value}
 
 
+def test_a_size_that_masters_cannot_share_is_told_before_the_page_starts():
+    page = find("memory/copy")
+    with pytest.raises(ValueError, match="hidden_size is 20; .*'OM': a multiple of 16"):
+        page.effective("smoke", {"gates": "LSTM,OM", "hidden_size": "20"})
+    page.effective("smoke", {"gates": "LSTM,OM", "hidden_size": "32"})
+
+
 MISTAKES = [
     ("frist", "book", {}, ["unknown page 'frist'", "did you mean 'first'"]),
     ("first", "smok", {}, ["unknown profile 'smok'", "did you mean 'smoke'"]),

@@ -97,6 +97,15 @@ class Gated(nn.Module):
         """The point of the grid that this module runs."""
         return self.core.gate
 
+    @property
+    def gate_name(self) -> Tensor:
+        """What the module computes in evaluation, as its ``state_dict`` holds it."""
+        return names.name_of(self.core)
+
+    @gate_name.setter
+    def gate_name(self, value: Tensor) -> None:
+        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
+
     def _make_weights(
         self,
         suffix: str,

@@ -1,7 +1,7 @@
 """A ``state_dict`` names the gate that its weights are for.
 
 Gates have rows of equal shape, so that shapes do not say whose weights these are. A
-state therefore holds, beside the weights, ``gate``: what the module computes in
+state therefore holds, beside the weights, ``gate_name``: what the module computes in
 evaluation, as the bytes of a short text. Being a tensor, it goes through every format
 (a plain dictionary, safetensors, a prefix put on or taken off), and loading into a
 module that computes something else is refused. Initialisation, noise and gradient
@@ -21,6 +21,7 @@ from dataclasses import fields
 from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from gatebook.gates import (
@@ -36,7 +37,9 @@ from gatebook.gates import (
 )
 from gatebook.recurrence.cells import Core
 
-KEY = "gate"
+KEY = "gate_name"
+"""What a state holds beside the weights; `Gated` has a property of this name, by which
+`torch.func.functional_call` and PyTorch's distributed checkpoints find it."""
 
 
 def function(core: Core) -> str:
@@ -85,7 +88,7 @@ def note_gate(module: Any, state: dict, prefix: str, metadata: dict) -> None:
     own = function(module.core)
     metadata["rows"], metadata["gate"] = list(module.core.blocks()), own
     if own != _standard(module):
-        state[prefix + KEY] = _bytes(own)
+        state[prefix + KEY] = name_of(module.core)
 
 
 def check_gate(
@@ -149,13 +152,14 @@ def _names(model: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-def _bytes(text: str) -> Tensor:
+def name_of(core: Core) -> UInt8[Tensor, " N"]:
+    """The bytes of `function`."""
     with torch.device("cpu"):
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        return torch.tensor(list(function(core).encode()), dtype=torch.uint8)
 
 
 def _text(value: Tensor) -> str | None:
-    """The text of `_bytes`, also after an average; ``None`` without numbers."""
+    """The text of `name_of`, also after an average; ``None`` without numbers."""
     if value.is_meta or type(value) is not Tensor:  # a fake tensor, for one
         return None
     return bytes(value.round().to(torch.uint8).tolist()).decode(errors="replace")

@@ -193,7 +193,22 @@ class Page:
             if name == "gates" or name.endswith("_gates"):  # of the papers; no others
                 for gate in chosen[name]:
                     check_choice("gate", gate, GATES)
+        whole = {name: parameter.default for name, parameter in known.items()} | chosen
+        _check_masters(whole.get("gates") or [], whole.get("hidden_size"))
         return chosen
+
+
+def _check_masters(gates: list[str], hidden_size: int | None) -> None:
+    """Raise for a size that the gates' masters cannot share; before a page starts."""
+    from gatebook.gates import GATES, Master
+
+    for gate in gates if hidden_size else ():
+        auxiliary = GATES[gate].auxiliary
+        if isinstance(auxiliary, Master) and hidden_size % auxiliary.downsize:
+            raise ValueError(
+                f"hidden_size is {hidden_size}; allowed with gate {gate!r}: a multiple "
+                f"of {auxiliary.downsize}, the units that share a master gate"
+            )
 
 
 CELL = re.compile(

@@ -11,14 +11,10 @@ from gatebook.files import read_text
 
 from gatebook_book.paths import root
 
-OWN = (
-    "reproduced",
-    "partly",
-    "contradicted",
-    "not_waited_for",
-    "where",
-    "methods",
-)
+RULES = ("reproduced", "partly", "contradicted")
+"""Verdicts that have a rule, in the order in which the rules are tried."""
+
+OWN = (*RULES, "not_waited_for", "where", "methods")
 """What a claim may have of its own at the profile ``own``, see `Claim`."""
 
 
@@ -116,4 +112,4 @@ def of_profile(claim: Claim, profile: str) -> Claim:
     """
     if profile != "own" or not claim.own:
         return claim
-    return replace(claim, **{"partly": None, "contradicted": None, **claim.own})
+    return replace(claim, **{**dict.fromkeys(RULES), **claim.own})

@@ -12,15 +12,12 @@ from typing import Any
 
 import simpleeval
 
-from gatebook_book.runs.claims import Claim, claims, of_profile, pages
+from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
 from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
 """From the largest runs to the smallest. The largest that can judge a claim does."""
-
-WORDS = ("reproduced", "partly", "contradicted")
-"""Verdicts that have a rule, in the order in which the rules are tried."""
 
 OTHERWISE = {
     "paper": "contradicted",
@@ -57,7 +54,7 @@ NOTHING_TO_SHOW = "–"
 
 
 def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
-    """One of `WORDS`, what `OTHERWISE` has for the profile, or ``"no run"``.
+    """One of `claims.RULES`, what `OTHERWISE` has for the profile, or ``"no run"``.
 
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
@@ -68,10 +65,10 @@ def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
     Raises:
         ValueError: for a rule that cannot be worked out.
     """
-    if claim.reproduced is None:
+    if claim.metric is None:
         return "no run"
     try:
-        for word in WORDS:
+        for word in RULES:
             rule = getattr(claim, word)
             if rule is not None and _holds(rule, claim, runs):
                 return word
