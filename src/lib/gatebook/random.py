@@ -62,6 +62,8 @@ class Streams:
 
     Raises:
         TypeError: for a seed that is not an integer.
+        RuntimeError: when numbers are drawn where they would be wrong: in a forward
+            pass that a backward pass repeats, or for `torch.func.vmap`.
 
     Example:
         >>> streams = Streams(0)
@@ -75,6 +77,7 @@ class Streams:
             seed = int(seed)
         self._seed = seed
         self._generators: dict[str, torch.Generator] = {}
+        self.repeating = False  # whether `same_draws` has put the streams back
 
     @property
     def seed(self) -> int:
@@ -84,7 +87,13 @@ class Streams:
         return self._seed
 
     def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
-        purpose, device = key
+        if not self.repeating:
+            _check_first_pass()
+        if key[0] == "noise":
+            _check_not_batched()
+        return self._stream(*key)
+
+    def _stream(self, purpose: str, device: torch.device | str) -> torch.Generator:
         kind = torch.device(device).type
         name = f"{purpose}@{kind}"
         if name not in self._generators:
@@ -114,10 +123,31 @@ class Streams:
         for name, value in state.items():
             if name != _SEED:
                 purpose, device = name.split("@")
-                self[purpose, device].set_state(value)
+                self._stream(purpose, device).set_state(value)
 
 
 _SEED = "seed"
+
+
+def _check_first_pass() -> None:
+    """Raise inside of a backward pass, which repeats a forward pass to save memory."""
+    if torch._C._current_graph_task_id() != -1:
+        raise RuntimeError(
+            "a forward pass that a backward pass repeats would draw other random "
+            "numbers than it did at first, and its gradient would be wrong; with "
+            "torch.utils.checkpoint give use_reentrant=False and "
+            "context_fn=gatebook.random.same_draws(model)"
+        )
+
+
+def _check_not_batched() -> None:
+    """Raise inside of `torch.func.vmap`, which cannot batch a stream's numbers."""
+    top = torch._C._functorch.peek_interpreter_stack()
+    if top is not None and top.key() == torch._C._functorch.TransformType.Vmap:
+        raise RuntimeError(
+            "torch.func.vmap cannot batch the noise that a gate draws in training; "
+            "call the model's eval(), or choose a gate without noise"
+        )
 
 
 def _drawn_seed() -> int:
@@ -212,7 +242,9 @@ def _from(model: nn.Module, before: dict[str, dict[str, Tensor]]) -> Iterator[No
     try:
         for name, s in streams.items():
             s.load_state(before[name])
+            s.repeating = True
         yield
     finally:
         for name, s in streams.items():
             s.load_state(now[name])
+            s.repeating = False

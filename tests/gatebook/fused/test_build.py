@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 from gatebook import GATES, LSTM, fused
-from gatebook.fused import dispatch
+from gatebook.fused import ways
 from gatebook.fused.cpu import build
 from gatebook.fused.trace import Options, Unprintable, trace
 from gatebook.gates import Constant, Gate
@@ -18,7 +18,7 @@ from gatebook.recurrence.cells import LSTMCore
 def fresh(monkeypatch, tmp_path):
     """An empty cache, on disk and in memory."""
     monkeypatch.setenv("GATEBOOK_CACHE", str(tmp_path / "cache"))
-    caches = (build.compiler, build._kernel, dispatch._warn)
+    caches = (build.compiler, build._kernel, ways._warn)
     for cache in caches:
         cache.cache_clear()
     yield tmp_path / "cache"

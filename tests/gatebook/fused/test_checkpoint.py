@@ -6,6 +6,7 @@ import pytest
 import torch
 from gatebook import GRU, LSTM, fused
 from gatebook.fused.cpu.arrays import Pool, pool
+from gatebook.random import same_draws
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
@@ -82,3 +83,56 @@ def test_arrays_that_a_hook_holds_are_not_used_again():
     held = {t.untyped_storage().data_ptr() for t in saved}
     waiting = [a for each in pool.waiting.values() for a in each]
     assert not held & {a.untyped_storage().data_ptr() for a in waiting}
+
+
+# --------------------------------------------------------------------------
+# Random numbers in a pass that is repeated
+# --------------------------------------------------------------------------
+
+DRAWING = pytest.mark.parametrize(
+    "options",
+    [
+        {"gate": "G2"},
+        {"h_detach": 0.5},
+        {"zoneout": (0.2, 0.0)},
+        {"weight_drop": 0.5},
+        {"num_layers": 2, "dropout": 0.5},
+    ],
+)
+
+
+@DRAWING
+@REENTRANT
+def test_other_numbers_in_a_repeated_pass_are_refused(options, reentrant):
+    rnn, x = LSTM(3, 5, **options), torch.randn(7, 2, 3, requires_grad=True)
+    y, _ = checkpoint(rnn, x, use_reentrant=reentrant)
+    with pytest.raises(RuntimeError, match="context_fn=gatebook.random.same_draws"):
+        y.sum().backward()
+    rnn.eval()
+    checkpoint(rnn, x, use_reentrant=reentrant)[0].sum().backward()
+    assert x.grad.isfinite().all()
+
+
+@DRAWING
+def test_the_same_numbers_give_the_gradient_of_one_pass(options):
+    x, found = torch.randn(7, 2, 3), []
+    for checkpointed in (True, False):
+        torch.manual_seed(0)
+        rnn = LSTM(3, 5, seed=0, **options)
+        if checkpointed:
+            context = {"use_reentrant": False, "context_fn": same_draws(rnn)}
+            y, _ = checkpoint(rnn, x, **context)
+        else:
+            y, _ = rnn(x)
+        y.square().sum().backward()
+        found.append([p.grad for p in rnn.parameters()])
+    assert all(map(torch.equal, *found))
+
+
+def test_batched_noise_is_refused():
+    rnn, x = LSTM(3, 5, gate="G2"), torch.randn(4, 7, 2, 3)
+    with pytest.raises(RuntimeError, match="vmap cannot batch the noise.*eval"):
+        torch.func.vmap(lambda x: rnn(x)[0], randomness="different")(x)
+    rnn.eval()
+    found = torch.func.vmap(lambda x: rnn(x)[0])(x)
+    torch.testing.assert_close(found[1], rnn(x[1])[0])

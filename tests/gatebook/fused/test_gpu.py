@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 import torch
 from gatebook import GATES, LSTM, fused
-from gatebook.fused import dispatch
+from gatebook.fused import ways
 from gatebook.fused.cache import NoCompiler
 from gatebook.fused.gpu import build as gpu_build
 from gatebook.fused.gpu import function as gpu
@@ -318,7 +318,7 @@ def test_models_are_sorted_by_the_step_that_they_share():
     names = ("LSTM", "UR", "C", "R", "LSTM")
     passes = models(LSTMCore, [GATES[name] for name in names])
     passes[4] = replace(passes[4], x=passes[4].x[:3], alive=passes[4].alive[:3])
-    assert dispatch._alike(passes) == [[0, 2], [1, 3], [4]]
+    assert ways.alike(passes) == [[0, 2], [1, 3], [4]]
 
 
 # --------------------------------------------------------------------------

@@ -1,23 +1,18 @@
 """Which way a pass takes: the fused scan of its device, or the reference loop."""
 
 import contextlib
-import functools
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from types import ModuleType
-from typing import Any
 
 import torch
+from torch import Tensor
+from torch.autograd import forward_ad
 
-from gatebook.fused.cache import NoCompiler
-from gatebook.fused.cpu import build as cpu_build
-from gatebook.fused.cpu import function as cpu
+from gatebook.fused import operator, ways
 from gatebook.fused.cpu.arrays import pool
-from gatebook.fused.trace import Unprintable, options_of
-from gatebook.recurrence.scan import Pass, Result, Weights, layer
+from gatebook.recurrence.scan import Pass, Result, Weights
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -28,7 +23,9 @@ _loop_only: ContextVar[bool] = ContextVar("loop_only", default=False)
 def reference() -> Iterator[None]:
     """Run the reference loop inside this block, also where the fused scan could.
 
-    For a second derivative, which the fused scan does not have.
+    For a second derivative, which the fused scan does not have, and for a graph of
+    plain operations where a tool exports or traces the model. A graph keeps the way
+    that was taken when it was made.
 
     Example:
         >>> from gatebook import LSTM, reference
@@ -47,6 +44,10 @@ def loop_only() -> bool:
     return _loop_only.get()
 
 
+# A compiler cannot follow it, and takes what it says as the graph is made.
+loop_only._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def clear() -> None:
     """Free the memory that the fused scan keeps for its next pass.
 
@@ -61,61 +62,38 @@ def clear() -> None:
 def applies(given: Pass) -> bool:
     """Whether the fused scan can take this pass; else the reference loop does.
 
-    It takes float32 and float64, and half precision by way of float32, on a CPU with
-    a C compiler and on a GPU with Triton. Autocast, the transforms of ``torch.func``
-    and a CUDA graph that the caller records go to the loop.
+    It takes float32 and float64, and half precision and autocast by way of float32, on
+    a CPU with a C compiler and on a GPU with Triton. Transforms of ``torch.func``,
+    forward-mode derivatives and a CUDA graph that the caller records go to the loop.
     """
-    x = given.x
-    if _loop_only.get() or x.device.type not in ("cpu", "cuda"):
+    if _transformed() or loop_only():
         return False
-    if x.dtype != given.weights.hh.dtype or torch.is_autocast_enabled(x.device.type):
+    if given.x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         return False
-    if x.dtype not in (torch.float32, torch.float64, *HALF) or 0 in x.shape:
-        return False
-    if torch._C._functorch.peek_interpreter_stack() is not None:
-        return False
-    if x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
-        return False
-    if not given.core.one_product:  # the loop alone has a second one in a step
-        return False
-    return _compiles(given)
+    return ways.kernel_of(_float32(given) if _is_half(given) else given) is not None
 
 
-def _compiles(given: Pass) -> bool:
-    """Whether there is a kernel with the options of this pass."""
-    core, options, kind = given.core, options_of(given), given.x.dtype
-    try:
-        if given.x.device.type == "cuda":
-            _gpu_build().kernel(core, options)
-        else:
-            cpu_build.kernel(core, options, torch.float32 if kind in HALF else kind)
-    except Unprintable:
-        return False
-    except NoCompiler as error:
-        _warn(str(error))
-        return False
-    return True
+def _transformed() -> bool:
+    """Whether derivatives are taken, or batches made, in a way that C does not know."""
+    if forward_ad._current_level >= 0:
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def _gpu() -> ModuleType:
-    from gatebook.fused.gpu import function  # a CPU has no use for it
-
-    return function
-
-
-def _gpu_build() -> ModuleType:
-    from gatebook.fused.gpu import build
-
-    return build
-
-
-@functools.cache
-def _warn(reason: str) -> None:
-    """Warn once that the loop is slower."""
-    warnings.warn(
-        f"the reference loop runs, several times slower than the fused scan: {reason}",
-        stacklevel=6,
+def _is_traced(given: Pass) -> bool:
+    """Whether somebody watches operations, who would not see any inside of C."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack() > 0
+        or torch._C._is_tracing()
+        or _acts_by_itself(given.x)
+        or _acts_by_itself(given.weights.hh)
     )
+
+
+def _acts_by_itself(tensor: Tensor) -> bool:
+    """Whether it is no plain tensor, but one that handles operations, as a fake one."""
+    return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
 def run(given: Pass) -> Result:
@@ -124,51 +102,54 @@ def run(given: Pass) -> Result:
 
 
 def run_many(passes: Sequence[Pass]) -> list[Result]:
-    """Several models, each as `run` would: fused where all can be, else in the loop.
-
-    On a GPU those with the same step and shapes run as one batch of models; on a CPU
-    one after the other, since one fills its cores.
-    """
-    if not all(map(applies, passes)):
-        return [_loop(given) for given in passes]
-    if passes[0].x.dtype in HALF:
-        return [_in_float32(given) for given in passes]
-    if passes[0].x.device.type == "cpu":
-        return [cpu.run(given) for given in passes]
-    results: list[Any] = [None] * len(passes)
-    for places in _alike(passes):
-        found = _gpu().run_many([passes[k] for k in places])
-        for k, result in zip(places, found, strict=True):
-            results[k] = result
-    return results
+    """Several models, each as `run` would."""
+    device = passes[0].x.device.type
+    if torch.is_autocast_enabled(device) and passes[0].x.dtype != torch.float64:
+        kind = torch.get_autocast_dtype(device)
+        with torch.autocast(device, enabled=False):
+            return [_in_float32(given, _as_torchs(given, kind)) for given in passes]
+    if _is_half(passes[0]):
+        return [_in_float32(given, given.x.dtype) for given in passes]
+    return _choose(passes)(passes)
 
 
-def _loop(given: Pass) -> Result:
-    arguments = given.core, given.x, given.weights, given.h, given.c
-    return layer(*arguments, **given.options())
+def _choose(passes: Sequence[Pass]) -> Callable[[Sequence[Pass]], list[Result]]:
+    """The way for all of these passes."""
+    if _is_traced(passes[0]):
+        way = ways.loop if loop_only() else operator.run
+    elif all(map(applies, passes)):
+        return ways.fused
+    else:
+        way = ways.loop
+    return lambda passes: [way(given) for given in passes]
 
 
-def _alike(passes: Sequence[Pass]) -> list[list[int]]:
-    """Places of the passes that can run as one batch of models."""
-    groups: dict[Any, list[int]] = {}
-    for k, given in enumerate(passes):
-        groups.setdefault(_gpu().step_of(given), []).append(k)
-    return list(groups.values())
+def _is_half(given: Pass) -> bool:
+    return given.x.dtype in HALF
 
 
-def _in_float32(given: Pass) -> Result:
+def _as_torchs(given: Pass, kind: torch.dtype) -> torch.dtype:
+    """The dtype of torch's module under autocast, which leaves a GRU on a CPU alone."""
+    leaves = given.core.tied and given.x.device.type == "cpu"
+    return given.weights.hh.dtype if leaves else kind
+
+
+def _in_float32(given: Pass, kind: torch.dtype) -> Result:
     """Half precision goes in and comes out; the recurrence is worked out in float32.
 
     A state that is rounded to eight bits at each step would lose what a long memory
     adds up.
     """
-    kind, draws = given.x.dtype, given.draws
+    out, h, c = run(_float32(given))
+    return out.to(kind), h.to(kind), c.to(kind)
+
+
+def _float32(given: Pass) -> Pass:
+    draws = given.draws
     if draws is not None and draws.noise is not None:
         draws = replace(draws, noise=draws.noise.float())
     ih, hh, *biases = given.weights.all()
     b_ih, b_hh = (b if b is None else b.float() for b in biases)
     weights = Weights(ih.float(), hh.float(), b_ih, b_hh)
     x, h, c = (t.float() for t in (given.x, given.h, given.c))
-    wide = replace(given, x=x, h=h, c=c, weights=weights, draws=draws)
-    out, h, c = run(wide)
-    return out.to(kind), h.to(kind), c.to(kind)
+    return replace(given, x=x, h=h, c=c, weights=weights, draws=draws)

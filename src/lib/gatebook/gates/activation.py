@@ -111,4 +111,4 @@ class Ordered(Constant):
 
 
 Activation = Constant | Chrono | Uniform | Ordered
-"""Any activation of the grid."""
+"""Any activation: `Constant`, `Chrono`, `Uniform` or `Ordered`."""

@@ -145,4 +145,4 @@ class Master:
 
 
 Auxiliary = Plain | Tied | Refine | Master
-"""Any auxiliary gate of the grid."""
+"""Any auxiliary gate: `Plain`, `Tied`, `Refine` or `Master`."""

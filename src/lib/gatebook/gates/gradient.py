@@ -87,4 +87,4 @@ class CDetach(_Detach):
 
 
 GradientRule = Full | HDetach | CDetach
-"""Any gradient rule of the grid."""
+"""Any gradient rule: `Full`, `HDetach` or `CDetach`."""

@@ -116,4 +116,4 @@ class Sharpened:
 
 
 Noise = Silent | Gumbel | Sharpened
-"""Any noise of the grid."""
+"""Any noise: `Silent`, `Gumbel` or `Sharpened`."""

@@ -4,7 +4,7 @@ A core gets the input's share of the pre-activations (hoisted out of the loop) a
 the hidden state's share, and returns the new state. Both are split by block name.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -30,8 +30,12 @@ class LSTMCore:
 
     gate: Gate
     hidden_size: int
+    words: str = field(init=False, repr=False, compare=False)
     tied = False
     one_product = True
+
+    def __post_init__(self) -> None:
+        _note_words(self)
 
     def recurrent(
         self,
@@ -93,10 +97,12 @@ class GRUCore:
     gate: Gate
     hidden_size: int
     reset: str = "after"
+    words: str = field(init=False, repr=False, compare=False)
     tied = True
 
     def __post_init__(self) -> None:
         check_choice("reset", self.reset, ("after", "before", "none"))
+        _note_words(self)
 
     @property
     def one_product(self) -> bool:
@@ -166,6 +172,11 @@ class GRUCore:
 
 
 Core = LSTMCore | GRUCore
+
+
+def _note_words(core: Core) -> None:
+    """Keep in ``words`` what the core is: a compiler can compare a string."""
+    object.__setattr__(core, "words", repr(core))
 
 
 def split(rows: Float[Tensor, "*B G"], sizes: dict[str, int]) -> Blocks:

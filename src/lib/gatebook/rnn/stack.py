@@ -1,6 +1,5 @@
 """Layers one above the other, of one model or of several at once."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ Outputs = tuple[Float[Tensor, "T B W"], Float[Tensor, "L B H"], Float[Tensor, "L
 """The last layer's outputs, and every layer's last h and c."""
 
 
-@functools.cache
 def suffixes(num_layers: int, bidirectional: bool) -> tuple[str, ...]:
     """``"l0"``, ``"l0_reverse"``, ``"l1"``, …: one for each layer and direction."""
     ways = ("", "_reverse") if bidirectional else ("",)

@@ -70,7 +70,9 @@ def load_checkpoint(
         model.load_state_dict(name_gates(_under(tensors, "model."), model))
         _restore_optimizer(optimizer, tensors, json.loads(header["optimizer"]))
         for name, streams in streams_of(model).items():
-            streams.load_state(_under(tensors, f"stream.{name}."))
+            own = _under(tensors, f"stream.{name}.")
+            # The streams of a part inside this one have longer names.
+            streams.load_state({k: v for k, v in own.items() if "." not in k})
         for name, generator in _generators(model).items():
             generator.set_state(tensors[f"torch.{name}"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
