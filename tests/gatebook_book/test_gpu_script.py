@@ -85,7 +85,9 @@ def test_what_is_installed_is_not_stood_in_for():
         (["--device", "cuda"], "PyTorch sees no GPU here"),
     ],
 )
-def test_a_mistake_is_told_before_anything_starts(words, message, monkeypatch, capsys):
+def test_a_mistake_is_reported_before_anything_starts(
+    words, message, monkeypatch, capsys
+):
     monkeypatch.setattr(sys, "argv", ["gpu.py", *words])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit) as end:

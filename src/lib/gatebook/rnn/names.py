@@ -13,7 +13,7 @@ its state is exactly that of `torch.nn.LSTM` or `torch.nn.GRU`, both ways with
 ``strict=True``.
 
 Random streams are not in a state: a run that goes on from one draws other noise.
-`gatebook.training.checkpoint` stores them, too.
+``gatebook.training.checkpoint`` stores them, too.
 """
 
 from collections.abc import Mapping
