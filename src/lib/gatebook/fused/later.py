@@ -26,7 +26,7 @@ class _Watcher(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Any = None,  # a namespace package has no true sequence
+        path: Any = None,  # a namespace's path is no sequence
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """The module's own spec, for the one that is waited for."""
