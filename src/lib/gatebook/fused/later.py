@@ -2,10 +2,11 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 
 def after_import(name: str, then: Callable[[], None]) -> None:
@@ -25,7 +26,7 @@ class _Watcher(MetaPathFinder):
     def find_spec(
         self,
         fullname: str,
-        path: Sequence[str] | None = None,
+        path: Any = None,  # a namespace's path is no sequence
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """The module's own spec, for the one that is waited for."""
