@@ -52,7 +52,8 @@ def function(core: Core) -> str:
 
 def _options(core: Core) -> list[str]:
     """What is set on the core besides gate and size."""
-    others = [f for f in fields(core) if f.name not in ("gate", "hidden_size")]
+    given = [f for f in fields(core) if f.init]
+    others = [f for f in given if f.name not in ("gate", "hidden_size")]
     values = {f.name: getattr(core, f.name) for f in others}
     return [f"{f.name}={values[f.name]}" for f in others if values[f.name] != f.default]
 
