@@ -9,6 +9,7 @@ been imported.
 import contextlib
 import functools
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -16,7 +17,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import custom_op
-from torch.utils.flop_counter import register_flop_formula
 
 from gatebook import gates
 from gatebook.errors import check_choice
@@ -41,6 +41,8 @@ _OPTIONS = "str core, bool training, float[] zoneout"
 
 def run(given: Pass) -> Result:
     """One layer in one direction, as one node."""
+    if not torch.compiler.is_compiling():
+        _announce_flops()
     operands = operands_of(given)
     # Its words are read here so that a compiler's graph serves no other gate.
     core = words_of(given.core, given.core.words)
@@ -302,13 +304,11 @@ def _(info, places, *arguments):
 # --------------------------------------------------------------------------
 
 
-@register_flop_formula(torch.ops.gatebook.scan)
 def _flops(x: Any, w_ih: Any, w_hh: Any, *_: Any, **__: Any) -> int:
     (steps, batch, features), (rows, units) = x, w_hh
     return 2 * steps * batch * rows * (features + units)
 
 
-@register_flop_formula(torch.ops.gatebook.scan_backward)
 def _backward_flops(dout: Any, dh: Any, dc: Any, *rest: Any, **__: Any) -> int:
     operands, p, needs = rest[:12], rest[14], rest[-1]
     (steps, batch, features), _, (rows, units) = operands[:3]
@@ -317,3 +317,26 @@ def _backward_flops(dout: Any, dh: Any, dc: Any, *rest: Any, **__: Any) -> int:
     wide = features * (of_x + of_ih) + units * of_hh
     again = 0 if p[0] else _flops(*operands)
     return 2 * batch * rows * (steps * wide + steps_back * units) + again
+
+
+def _announce_flops() -> None:
+    """Tell torch's counter of operations, if it is in use, what the operator does.
+
+    It is not imported for that, since it imports Triton.
+    """
+    module = sys.modules.get("torch.utils.flop_counter")
+    if module is None:
+        return
+    formulas = {
+        torch.ops.gatebook.scan: _flops,
+        torch.ops.gatebook.scan_backward: _backward_flops,
+    }
+    for op, formula in formulas.items():
+        if op not in module.flop_registry:
+            module.register_flop_formula(op)(formula)
+    for place in range(torch._C._len_torch_dispatch_stack()):
+        mode: Any = torch._C._get_dispatch_stack_at(place)
+        counter: Any = getattr(mode, "counter", None)
+        for op in formulas if hasattr(counter, "flop_registry") else ():
+            # One that began before has its own copy.
+            counter.flop_registry.setdefault(op, module.flop_registry[op])
