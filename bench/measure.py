@@ -213,6 +213,45 @@ def compiled(shape: list[int], rounds: int) -> dict:
     return found
 
 
+def higher_order(shape: list[int], rounds: int) -> dict:
+    """A training step through torch's ``scan`` operator, as it is and compiled.
+
+    ``ms`` and ``compiled_ms`` are the fastest of the rounds. ``error`` is what the
+    compiler says if it cannot compile the operator's gradient.
+    """
+    steps, batch, features, hidden = shape
+    x, theirs = torch.randn(steps, batch, features), nn.LSTM(features, hidden)
+    ours, found = Loop(theirs), {"shape": shape, "ms": 0.0}
+    found["loop_ms"] = round(1000 * _fastest(ours, x, rounds), 2)
+    ours.run = scanned
+    found["ms"] = round(1000 * _fastest(ours, x, rounds), 2)
+    ours.run = torch.compile(scanned)
+    try:
+        found["compiled_ms"] = round(1000 * _fastest(ours, x, rounds), 2)
+    except Exception as error:  # of many kinds, by torch's version
+        found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+    return found
+
+
+def _fastest(model: nn.Module, x: Tensor, rounds: int) -> float:
+    train(model, x)
+    return min(train(model, x) for _ in range(rounds))
+
+
+def scanned(x: Tensor, w: Tensor, v: Tensor, bias: Tensor, h: Tensor) -> Tensor:
+    """`Loop.run` through torch's ``scan`` operator."""
+    from torch._higher_order_ops.scan import scan
+
+    def step(state: tuple, a: Tensor) -> tuple:
+        h, c = state
+        i, f, u, o = (a + h @ v.T).chunk(4, -1)
+        c = f.sigmoid() * c + i.sigmoid() * u.tanh()
+        h = o.sigmoid() * c.tanh()
+        return (h, c.clone()), h.clone()
+
+    return scan(step, (h, h.clone()), x @ w.T + bias)[1]
+
+
 class Loop(nn.Module):
     """The plain loop over time, with the weights of a `torch.nn.LSTM`."""
 
@@ -336,7 +375,8 @@ def main() -> None:
     """Run the measurement that the arguments name."""
     kind, options, threads = sys.argv[1:]
     torch.set_num_threads(int(threads))
-    kinds = (ratios, beside, steps, compiled, growth, loop, memories, start, rate)
+    kinds: tuple[Callable, ...] = (ratios, beside, steps, compiled, higher_order)
+    kinds += (growth, loop, memories, start, rate)
     found = {f.__name__: f for f in kinds}[kind](**json.loads(options))
     print(json.dumps(found))
 

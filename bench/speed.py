@@ -150,6 +150,15 @@ def compiles(o: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
+def scans(o: argparse.Namespace) -> dict[str, Any]:
+    """The loop through torch's ``scan`` operator."""
+    found = measure(
+        "higher_order", o.threads, {}, shape=[20, 8, 10, 32], rounds=o.rounds
+    )
+    print(f"scan operator {found}", flush=True)
+    return found
+
+
 def _say(row: dict[str, Any]) -> None:
     keys = ("allocator", "threads", "around")
     setting = " ".join(str(row[key]) for key in keys if key in row)
@@ -240,6 +249,7 @@ PARTS = {
     "crowded": crowds,
     "steps": steps,
     "compiled": compiles,
+    "scan": scans,
     "memory": memories,
     "growth": growth,
     "start": starts,

@@ -109,7 +109,7 @@ def test_copies_draw_different_numbers_once_reseeded():
 @pytest.mark.parametrize(
     "call", [lambda: reseed(noisy()), lambda: reseed(nn.Tanh(), 1)]
 )
-def test_nothing_to_reseed_is_told(call):
+def test_nothing_to_reseed_is_reported(call):
     with pytest.raises(ValueError, match="parts is .* allowed: at least one part"):
         call()
 

@@ -164,7 +164,7 @@ def reseed(module: nn.Module, *parts: object) -> None:
     """Give a model's random streams new seeds, which depend on ``parts``.
 
     For copies that are to draw different noise, dropout, zoneout and detaching: the
-    members of an ensemble made by `copy.deepcopy`, or the processes of a distributed
+    members of an ensemble made by ``copy.deepcopy``, or the processes of a distributed
     training of a model that was built with ``seed=`` or is loaded from a checkpoint.
 
     Arguments:

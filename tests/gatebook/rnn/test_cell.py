@@ -229,7 +229,7 @@ def test_output_and_state_do_not_share_memory():
         (lambda x: LSTMCell(3, 4, bias=False), "starts with a bias other than 0"),
     ],
 )
-def test_a_mistake_is_told(call, message):
+def test_a_mistake_gives_a_clear_error(call, message):
     with pytest.raises(ValueError, match=message):
         call(torch.randn(2, 3))
 

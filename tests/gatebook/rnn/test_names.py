@@ -124,6 +124,14 @@ def test_cells_of_equal_shape_are_not_each_other():
     make("CIFG", GRU).load_state_dict(make("LSTM", GRU).state_dict())
 
 
+def test_where_a_grus_reset_gate_acts_is_in_the_name():
+    before = GRU(4, 16, reset="before")
+    with pytest.raises(ValueError, match="'GRU reset=before Plain sigmoid'; allowed"):
+        GRU(4, 16).load_state_dict(dict(before.state_dict()))
+    with pytest.raises(ValueError, match="allowed: 'GRU reset=before Plain sigmoid'"):
+        before.load_state_dict(nn.GRU(4, 16).state_dict())
+
+
 def before(gate):
     """A state as it was written before states named their gates."""
     state = make(gate).state_dict()

@@ -83,7 +83,7 @@ def test_signatures_are_as_written_and_short_names_are_links(tmp_path):
         "Page\n====\n\n"
         ".. autoclass:: gatebook.gates.Gate\n   :members: initial_biases\n\n"
         ".. autofunction:: gatebook.gates.cumax\n\n"
-        "`Gate`, `gatebook.cumax`, `torch.nn.LSTM`\n",
+        "`Gate`, `gatebook.cumax`, `torch.nn.LSTM`, `copy.deepcopy`\n",
     )
     assert code == 0, warnings
     text = re.sub(r"<[^>]+>", "", page).replace("&quot;", '"')

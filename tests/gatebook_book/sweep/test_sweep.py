@@ -194,7 +194,7 @@ def test_a_worker_that_does_not_come_back_is_replaced(training, monkeypatch):
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not client.cluster.workers)
         point = one(seeds="0", rate="0.001")
-        outcomes = sweeps._Run(client, order(training), [point]).finish()
+        outcomes = sweeps._Run(client, order(training), [point]).finish(float("inf"))
     assert outcomes[point].status == "done", outcomes[point]
 
 

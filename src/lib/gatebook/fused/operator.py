@@ -9,7 +9,6 @@ been imported.
 import contextlib
 import functools
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
@@ -25,6 +24,7 @@ from gatebook.fused.cpu import function as cpu
 from gatebook.fused.cpu.arrays import pool
 from gatebook.fused.cpu.build import Kernel
 from gatebook.fused.cpu.function import Grads, Operands
+from gatebook.fused.later import after_import
 from gatebook.fused.once import once_only
 from gatebook.fused.trace import Options, Unprintable, like, operands_of, trace
 from gatebook.gates import Gate
@@ -41,8 +41,6 @@ _OPTIONS = "str core, bool training, float[] zoneout"
 
 def run(given: Pass) -> Result:
     """One layer in one direction, as one node."""
-    if not torch.compiler.is_compiling():
-        _announce_flops()
     operands = operands_of(given)
     # Its words are read here so that a compiler's graph serves no other gate.
     core = words_of(given.core, given.core.words)
@@ -319,24 +317,12 @@ def _backward_flops(dout: Any, dh: Any, dc: Any, *rest: Any, **__: Any) -> int:
     return 2 * batch * rows * (steps * wide + steps_back * units) + again
 
 
-def _announce_flops() -> None:
-    """Tell torch's counter of operations, if it is in use, what the operator does.
+def _register_flops() -> None:
+    from torch.utils.flop_counter import register_flop_formula
 
-    It is not imported for that, since it imports Triton.
-    """
-    module = sys.modules.get("torch.utils.flop_counter")
-    if module is None:
-        return
-    formulas = {
-        torch.ops.gatebook.scan: _flops,
-        torch.ops.gatebook.scan_backward: _backward_flops,
-    }
-    for op, formula in formulas.items():
-        if op not in module.flop_registry:
-            module.register_flop_formula(op)(formula)
-    for place in range(torch._C._len_torch_dispatch_stack()):
-        mode: Any = torch._C._get_dispatch_stack_at(place)
-        counter: Any = getattr(mode, "counter", None)
-        for op in formulas if hasattr(counter, "flop_registry") else ():
-            # One that began before has its own copy.
-            counter.flop_registry.setdefault(op, module.flop_registry[op])
+    register_flop_formula(torch.ops.gatebook.scan)(_flops)
+    register_flop_formula(torch.ops.gatebook.scan_backward)(_backward_flops)
+
+
+# The counter imports Triton, which takes half as long as torch itself.
+after_import("torch.utils.flop_counter", _register_flops)

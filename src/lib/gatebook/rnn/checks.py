@@ -141,6 +141,15 @@ def check_step(x: Any, input_size: int) -> None:
         )
 
 
+def check_one_direction(bidirectional: bool) -> None:
+    """Raise where one step is asked of two directions."""
+    if bidirectional:
+        raise ValueError(
+            "bidirectional is True; allowed: False for one step, since the other "
+            "direction begins at the end of the sequence"
+        )
+
+
 def pair_of_states(hx: Any) -> tuple[Any, Any]:
     """An LSTM's states h_0 and c_0, ``None`` for zeros; torch takes a list, too."""
     if hx is None:

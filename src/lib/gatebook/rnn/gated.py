@@ -89,7 +89,7 @@ class Gated(nn.Module):
         return [
             name
             for row in self._rows()
-            for name in [*_named(row, self.bias), *(kind + row for kind in own)]
+            for name in [*layer_names(row, self.bias), *(kind + row for kind in own)]
         ]
 
     @property
@@ -133,7 +133,9 @@ class Gated(nn.Module):
 
     def _weights(self, suffix: str) -> Weights:
         """One layer's weights as they act, the gate's own bias included."""
-        weights = Weights(*(getattr(self, name) for name in _named(suffix, self.bias)))
+        weights = Weights(
+            *(getattr(self, name) for name in layer_names(suffix, self.bias))
+        )
         if self.gate_bias == "inside" or weights.bias_ih is None:
             return weights
         own = spread(self.core, getattr(self, f"gate_bias{suffix}"))
@@ -214,7 +216,7 @@ class Gated(nn.Module):
 
 
 @functools.cache
-def _named(suffix: str, bias: bool) -> tuple[str, ...]:
+def layer_names(suffix: str, bias: bool) -> tuple[str, ...]:
     """Names of one layer's weights and biases, in torch's order."""
     kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * bias
     return tuple(kind + suffix for kind in kinds)

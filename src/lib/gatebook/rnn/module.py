@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatebook.errors import check_count, check_flag, check_fraction
+from gatebook.fused.step import Step
 from gatebook.gates import Gate
 from gatebook.recurrence.cells import Core, GRUCore, LSTMCore
+from gatebook.recurrence.scan import Weights
 from gatebook.rnn import checks, interop, stack
-from gatebook.rnn.gated import Gated
+from gatebook.rnn.gated import Gated, layer_names
 from gatebook.rnn.lengths import Packer
 
 State = tuple[Tensor, Tensor]
@@ -97,10 +99,8 @@ class RNN(Gated):
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters, a list for each layer and direction, in torch's order."""
-        return [
-            [p for p in self._weights(row).all() if p is not None]
-            for row in self._rows()
-        ]
+        every = [layer_names(row, self.bias) for row in self._rows()]
+        return [[getattr(self, name) for name in names] for names in every]
 
     def flatten_parameters(self) -> None:
         """Nothing: torch's modules lay their weights out for cuDNN, these do not."""
@@ -122,6 +122,10 @@ class RNN(Gated):
             return self._run_alone(input, h, c)
         self.check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
+        long = self.training or self.bidirectional or torch.is_grad_enabled()
+        if not long and len(x) == 1:  # no need of a sequence's arrays
+            out, h, c = self._one(x[0], h, c)
+            return (out[:, None] if self.batch_first else out[None]), h, c
         batch = x.shape[1:-1]
         h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")
         out, h, c = self._layers(x, h, c)
@@ -165,20 +169,20 @@ class RNN(Gated):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """One step of all layers; shapes as in `LSTM.step`."""
         checks.check_step(x, self.input_size)
-        if self.bidirectional:
-            raise ValueError(
-                "bidirectional is True; allowed: False for one step, since the other "
-                "direction begins at the end of the sequence"
-            )
+        checks.check_one_direction(self.bidirectional)
         weights, batch = [self._weights(row) for row in self._rows()], x.shape[:-1]
         checks.check_place(x, "input", weights[0].hh)
-        tied = self.core.tied
         h = self.state(h, x, batch, "h_0")
-        c = h if tied else self.state(c, x, batch, "c_0")
+        c = h if self.core.tied else self.state(c, x, batch, "c_0")
         short = self._step(x.dtype)
         plain = not self.training and self.recorder is None
-        if not plain or not all(short.applies(w, x, h, c) for w in weights):
-            return self._one_by_the_stack(x, h, c)
+        if plain and all(short.applies(own, x, h, c) for own in weights):
+            return self._one_by_the_short_way(short, weights, x, h, c)
+        return self._one_by_the_stack(x, h, c)
+
+    def _one_by_the_short_way(
+        self, short: Step, weights: list[Weights], x: Tensor, h: Tensor, c: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         hs: list[Tensor] = []
         cs: list[Tensor] = []
         for own, h_k, c_k in zip(weights, h.unbind(), c.unbind(), strict=True):
@@ -186,7 +190,7 @@ class RNN(Gated):
             hs.append(x)
             cs.append(last_c)
         last_h = torch.stack(hs)
-        return x, last_h, last_h if tied else torch.stack(cs)
+        return x, last_h, last_h if self.core.tied else torch.stack(cs)
 
     def _one_by_the_stack(
         self, x: Tensor, h: Tensor, c: Tensor

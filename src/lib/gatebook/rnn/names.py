@@ -13,7 +13,7 @@ its state is exactly that of `torch.nn.LSTM` or `torch.nn.GRU`, both ways with
 ``strict=True``.
 
 Random streams are not in a state: a run that goes on from one draws other noise.
-`gatebook.training.checkpoint` stores them, too.
+``gatebook.training.checkpoint`` stores them, too.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,8 @@ def function(core: Core) -> str:
 
 def _options(core: Core) -> list[str]:
     """What is set on the core besides gate and size."""
-    others = [f for f in fields(core) if f.name not in ("gate", "hidden_size")]
+    given = [f for f in fields(core) if f.init]
+    others = [f for f in given if f.name not in ("gate", "hidden_size")]
     values = {f.name: getattr(core, f.name) for f in others}
     return [f"{f.name}={values[f.name]}" for f in others if values[f.name] != f.default]
 

@@ -7,6 +7,7 @@ links from the short names that docstrings use.
 import ast
 import dataclasses
 import inspect
+import pkgutil
 import textwrap
 from typing import Any
 
@@ -92,8 +93,8 @@ def resolve(
 ) -> nodes.Node | None:
     """A link for a name of the library or of torch that has no full path.
 
-    A name in a signature may stay without a link; one that a docstring has in
-    backticks must lead somewhere, or Sphinx warns.
+    A name in a signature may stay without a link. One that a docstring has in
+    backticks must be documented, or be importable as it stands, or Sphinx warns.
     """
     if node.get("refdomain") != "py":
         return None
@@ -106,7 +107,16 @@ def resolve(
         return text
     if target.startswith("torch."):
         return nodes.reference("", "", text, refuri=TORCH.format(target))
-    return None
+    return text if _exists(target) else None
+
+
+def _exists(target: str) -> bool:
+    """Whether a dotted name, such as ``copy.deepcopy``, can be imported."""
+    try:
+        pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return False
+    return True
 
 
 def _object(env: BuildEnvironment, target: str) -> tuple[str, ObjectEntry] | None:
