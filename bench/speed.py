@@ -97,7 +97,7 @@ def smalls(o: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for threads in sorted({1, o.threads}):
         for shape in SMALL:
-            limits = {"rounds": 300, "seconds": o.seconds / 3}
+            limits = {"rounds": 300, "seconds": o.seconds / 3, "calls": 5}
             gates = [gate for gate in FEW if gate in o.gate]
             found = measure("ratios", threads, {}, shape=shape, methods=gates, **limits)
             rows += _rows(found, {"shape": shape, "threads": threads})
