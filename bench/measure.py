@@ -109,7 +109,7 @@ def ratios(
                 break
             for name, run in PASSES.items():
                 before, own, after = (
-                    statistics.median(run(model, x) for _ in range(calls))
+                    statistics.fmean(run(model, x) for _ in range(calls))
                     for model in (theirs, ours, theirs)
                 )
                 found[method][name].append([own, (before + after) / 2])

@@ -59,7 +59,7 @@ CROWDED = [[1, 1, 256, 512], [100, 1, 32, 128], [100, 8, 32, 128], [100, 32, 10,
 STEPS = [[1, 32, 128], [8, 32, 128], [1, 256, 512]]
 """(B, I, H) of one step of a cell."""
 
-COMPILED = [[10, 32, 10, 128], [50, 32, 10, 128]]
+COMPILED = [[10, 32, 10, 128], [20, 32, 10, 128]]
 """Shapes of the loop through `torch.compile`, which takes minutes for a longer one."""
 
 SWEEPS = {
