@@ -21,8 +21,7 @@ def imported(code: str) -> set[str]:
 
 
 def test_the_modules_cost_little_more_than_torch():
-    more = imported("from gatebook import GRU, LSTM, record, reference")
-    more -= imported("import torch, numpy")
+    more = imported("import gatebook") - imported("import torch, numpy")
     more -= set(sys.stdlib_module_names)
     assert {name for name in more if not name.startswith("_")} <= {
         "gatebook",
@@ -66,6 +65,18 @@ def test_every_public_name_is_there():
     assert gatebook.__version__ == metadata.version("gatebook")
     with pytest.raises(AttributeError, match="no attribute 'LSTMM'"):
         gatebook.__getattr__("LSTMM")
+
+
+def test_a_missing_extra_is_named():
+    hide = "import importlib.util as u; find = u.find_spec; "
+    hide += "u.find_spec = lambda n: None if n == 'distributed' else find(n); "
+    done = subprocess.run(
+        [sys.executable, "-c", f"{hide}import gatebook_book.sweep.sweep"],
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith('no package distributed; pip install "gatebook[sweep]"')
 
 
 def test_ctrl_c_while_it_starts_prints_no_traceback(tmp_path):

@@ -4,10 +4,13 @@ The names that most users need are here. The packages have the rest: ``gates`` (
 grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
 loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
 
-A name is imported when it is first used, so that what needs no torch starts at once.
+All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
+program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
+`gatebook` does, has each name imported when it is first used, and torch with it.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
@@ -68,3 +71,9 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), "__version__", *_HOMES, *_MODULES})
+
+
+if "GATEBOOK_LAZY" not in os.environ:
+    for _name in __all__:
+        __getattr__(_name)
+    del _name

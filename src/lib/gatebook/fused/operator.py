@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.library import custom_op
-from torch.utils.flop_counter import register_flop_formula
 
 from gatebook import gates
 from gatebook.errors import check_choice
@@ -25,6 +24,7 @@ from gatebook.fused.cpu import function as cpu
 from gatebook.fused.cpu.arrays import pool
 from gatebook.fused.cpu.build import Kernel
 from gatebook.fused.cpu.function import Grads, Operands
+from gatebook.fused.later import after_import
 from gatebook.fused.once import once_only
 from gatebook.fused.trace import Options, Unprintable, like, operands_of, trace
 from gatebook.gates import Gate
@@ -302,13 +302,11 @@ def _(info, places, *arguments):
 # --------------------------------------------------------------------------
 
 
-@register_flop_formula(torch.ops.gatebook.scan)
 def _flops(x: Any, w_ih: Any, w_hh: Any, *_: Any, **__: Any) -> int:
     (steps, batch, features), (rows, units) = x, w_hh
     return 2 * steps * batch * rows * (features + units)
 
 
-@register_flop_formula(torch.ops.gatebook.scan_backward)
 def _backward_flops(dout: Any, dh: Any, dc: Any, *rest: Any, **__: Any) -> int:
     operands, p, needs = rest[:12], rest[14], rest[-1]
     (steps, batch, features), _, (rows, units) = operands[:3]
@@ -317,3 +315,14 @@ def _backward_flops(dout: Any, dh: Any, dc: Any, *rest: Any, **__: Any) -> int:
     wide = features * (of_x + of_ih) + units * of_hh
     again = 0 if p[0] else _flops(*operands)
     return 2 * batch * rows * (steps * wide + steps_back * units) + again
+
+
+def _register_flops() -> None:
+    from torch.utils.flop_counter import register_flop_formula
+
+    register_flop_formula(torch.ops.gatebook.scan)(_flops)
+    register_flop_formula(torch.ops.gatebook.scan_backward)(_backward_flops)
+
+
+# The counter imports Triton, which takes half as long as torch itself.
+after_import("torch.utils.flop_counter", _register_flops)

@@ -118,9 +118,9 @@ class RNN(Gated):
             return self._run_alone(input, h, c)
         self.check_input(input)
         x = input.transpose(0, 1) if self.batch_first else input
-        several = len(x) > 1 or self.bidirectional
-        if not (several or self.training or torch.is_grad_enabled()):
-            out, h, c = self._one(x[0], h, c)  # no need of a sequence's arrays
+        long = self.training or self.bidirectional or torch.is_grad_enabled()
+        if not long and len(x) == 1:  # no need of a sequence's arrays
+            out, h, c = self._one(x[0], h, c)
             return (out[:, None] if self.batch_first else out[None]), h, c
         batch = x.shape[1:-1]
         h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")

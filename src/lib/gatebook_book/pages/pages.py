@@ -202,9 +202,10 @@ def _check_masters(gates: list[str], hidden_size: int | None) -> None:
     """Raise for a size that the gates' masters cannot share; before a page starts."""
     from gatebook.gates import GATES, Master
 
-    for gate in gates if hidden_size else ():
+    size = hidden_size or 0  # of a page that has none
+    for gate in gates:
         auxiliary = GATES[gate].auxiliary
-        if isinstance(auxiliary, Master) and hidden_size % auxiliary.downsize:
+        if isinstance(auxiliary, Master) and size % auxiliary.downsize:
             raise ValueError(
                 f"hidden_size is {hidden_size}; allowed with gate {gate!r}: a multiple "
                 f"of {auxiliary.downsize}, the units that share a master gate"

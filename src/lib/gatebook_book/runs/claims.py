@@ -36,7 +36,7 @@ class Claim:
             own size that are shorter than the paper's.
         papers_size: whether the runs of `laptop` have the paper's size already.
         effect: an expression over the runs as in a rule, above 0 if the effect goes
-            the paper's way: a difference of accuracies, or a share of a loss.
+            the paper's way: a difference of accuracies or a share of a loss.
         settles: what would settle the claim, in words.
         own: what is different at the profile ``own``: rules, `OWN`, and in words what
             the runs were stopped before, ``not_waited_for``.

@@ -21,10 +21,13 @@ from typing import Any
 
 from gatebook.errors import check_count, check_device, check_positive
 
+from gatebook_book import need
 from gatebook_book.machine import cores
 from gatebook_book.pages.execute import KernelLost
 from gatebook_book.paths import root
 from gatebook_book.sweep.point import Order, Outcome, SweepPoint, run_point, stop
+
+need("sweep", "distributed", "bokeh")
 
 RETRIES = 2
 """How often a point is tried again after its worker or its kernel was lost."""

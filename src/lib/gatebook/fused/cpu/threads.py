@@ -46,8 +46,8 @@ class Meeting(ctypes.Structure):
     ]
 
 
-WORTH = 2**20
-"""Multiplications that are worth a second thread: about 30 microseconds' work."""
+WORTH = 2**23
+"""Multiplications that are worth a thread: about 150 microseconds' work."""
 
 SHORTEST, LONGEST = 0.005, 0.4
 """Seconds of work on one thread after threads came late."""
