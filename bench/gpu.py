@@ -69,6 +69,9 @@ def main() -> None:
         print(f"not installed, stood in for: {', '.join(MISSING)}")
     test(options.device)
     keep_ratios(options)
+    if time.monotonic() >= end:
+        print("the budget is spent; a larger one goes on with the trainings")
+        return
     with interrupted_at(end):
         copy_runs(options)
     left = (end - time.monotonic()) / 60
@@ -143,13 +146,20 @@ def _relative(a: Tensor, b: Tensor) -> float:
     return ((a - b).abs().max() / b.abs().max().clamp(min=1e-6)).item()
 
 
+def folder_of(options: argparse.Namespace) -> Path:
+    """Where results are kept; those of another size or of a CPU are not."""
+    whole = options.steps == 100_000 and not options.shape
+    kept = whole and options.device.startswith("cuda")
+    return ROOT / ("data/results" if kept else "_build/gpu")
+
+
 # -- ratios ------------------------------------------------------------------------
 
 
 def keep_ratios(options: argparse.Namespace) -> None:
     """Ratios to cuDNN, printed and stored, once a device and commit."""
     name = "-".join(device_name(options.device).split()).replace("/", "")
-    file = ROOT / "data" / "results" / "inside" / "gpu" / f"{name}-{commit()}.json"
+    file = folder_of(options) / "inside" / "gpu" / f"{name}-{commit()}.json"
     if file.exists():
         print(f"ratios: stored before in {file}")
         return
@@ -219,9 +229,7 @@ def copy_points(steps: int) -> list[Point]:
 
 def copy_runs(options: argparse.Namespace) -> None:
     """Train what is not stored, nine gates side by side."""
-    whole = options.steps == 100_000
-    folder = ROOT / ("data/results" if whole else "_build/gpu")
-    store = Store("memory/copy", "paper", folder, options.device)
+    store = Store("memory/copy", "paper", folder_of(options), options.device)
     points = copy_points(options.steps)
     for k in range(0, len(points), len(NINE)):
         group = points[k : k + len(NINE)]
