@@ -89,11 +89,14 @@ PASSES: dict[str, Callable[[nn.Module, Tensor], float]] = {
 }
 
 
-def ratios(shape: list[int], methods: list[str], rounds: int, seconds: float) -> dict:
+def ratios(
+    shape: list[int], methods: list[str], rounds: int, seconds: float, calls: int = 1
+) -> dict:
     """Ours against torch's, each of our runs between two of torch's.
 
     As many as ``rounds`` rounds over all methods, fewer where ``seconds`` end first.
-    A method whose turn has not come by then is left out.
+    A method whose turn has not come by then is left out. A run is ``calls`` calls in
+    a row: what one side leaves in the caches would weigh on a short call of the other.
     """
     x, pairs = _pairs(shape, methods)
     found: dict[str, dict[str, list[list[float]]]] = {
@@ -105,7 +108,10 @@ def ratios(shape: list[int], methods: list[str], rounds: int, seconds: float) ->
             if found[methods[0]]["train"] and time.perf_counter() > ends:
                 break
             for name, run in PASSES.items():
-                before, own, after = run(theirs, x), run(ours, x), run(theirs, x)
+                before, own, after = (
+                    statistics.fmean(run(model, x) for _ in range(calls))
+                    for model in (theirs, ours, theirs)
+                )
                 found[method][name].append([own, (before + after) / 2])
     return {
         method: {name: summary(pairs) for name, pairs in passes.items()}
@@ -145,7 +151,7 @@ def neighbours(count: int) -> Iterator[None]:
 
 def beside(shape: list[int], methods: list[str], rounds: int, seconds: float) -> dict:
     """The ratios on quiet cores and, in the same process, beside busy neighbours."""
-    limits = {"rounds": rounds, "seconds": seconds}
+    limits = {"rounds": rounds, "seconds": seconds, "calls": 5}
     found = {"quiet": ratios(shape, methods, **limits)}
     with neighbours(os.cpu_count() or 1):
         found["busy"] = ratios(shape, methods, **limits)

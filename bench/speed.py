@@ -59,7 +59,7 @@ CROWDED = [[1, 1, 256, 512], [100, 1, 32, 128], [100, 8, 32, 128], [100, 32, 10,
 STEPS = [[1, 32, 128], [8, 32, 128], [1, 256, 512]]
 """(B, I, H) of one step of a cell."""
 
-COMPILED = [[10, 32, 10, 128], [50, 32, 10, 128]]
+COMPILED = [[10, 32, 10, 128], [20, 32, 10, 128]]
 """Shapes of the loop through `torch.compile`, which takes minutes for a longer one."""
 
 SWEEPS = {
@@ -97,7 +97,7 @@ def smalls(o: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for threads in sorted({1, o.threads}):
         for shape in SMALL:
-            limits = {"rounds": 300, "seconds": o.seconds / 3}
+            limits = {"rounds": 300, "seconds": o.seconds / 3, "calls": 5}
             gates = [gate for gate in FEW if gate in o.gate]
             found = measure("ratios", threads, {}, shape=shape, methods=gates, **limits)
             rows += _rows(found, {"shape": shape, "threads": threads})
