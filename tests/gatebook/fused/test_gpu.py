@@ -123,7 +123,7 @@ def results(rnn, x):
     state = x.new_zeros(x.shape[1], rnn.hidden_size)
     with torch.no_grad():
         ways = (layer, scan)
-        return [w(rnn.core, x, rnn._weights("l0"), state, state)[0] for w in ways]
+        return [w(rnn.core, x, rnn._weights("_l0"), state, state)[0] for w in ways]
 
 
 # --------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_a_module_on_a_gpu_takes_it_by_itself():
     rnn = LSTM(3, 5, num_layers=2, bidirectional=True, gate="UR", device="cuda")
     x = torch.randn(4, 2, 3, device="cuda")
     state = x.new_zeros(2, 5)
-    assert fused.applies(Pass(rnn.core, x, rnn._weights("l0"), state, state))
+    assert fused.applies(Pass(rnn.core, x, rnn._weights("_l0"), state, state))
     for _ in range(4):
         y, _ = rnn(x)
         with fused.reference():

@@ -216,7 +216,7 @@ def test_under_adam_a_shared_bias_moves_the_forget_gate_up_to_three_times_as_far
     rnn = LSTM(3, 16, gate="UR", gate_bias="shared", **F64)
     sizes = rnn.core.blocks()
     total = lambda: split(  # noqa: E731
-        (rnn._weights("_l0").bias_ih + rnn.bias_hh_l0).detach(), sizes
+        (rnn._weights("l0").bias_ih + rnn.bias_hh_l0).detach(), sizes
     )
     before = total()
     rnn(torch.randn(5, 2, 3, **F64))[0].sin().sum().backward()

@@ -15,6 +15,13 @@ ICONS = "../_static/vendor/fontawesome/6.5.2"
         ('<div role="list" class="citation-list">', '<div class="citation-list">'),
         ('<summary aria-label="Toggle hidden content">', "<summary>"),
         (
+            '<span class="sig-paren">(</span>\n\n<dl>\n<dd><em class="sig-param">x'
+            '</em>,</dd>\n</dl>\n\n<span class="sig-paren">)</span>',
+            '<span class="sig-paren">(</span><span class="sig-lines">\n<span>'
+            '<em class="sig-param">x</em>,</span>\n</span>'
+            '<span class="sig-paren">)</span>',
+        ),
+        (
             '<button class="btn search-button-field" title="Search" aria-label="Search"'
             ' data-bs-toggle="tooltip">',
             '<button class="btn search-button-field" title="Search"'
@@ -31,6 +38,7 @@ def test_what_is_mended(written, mended):
     [
         f'<link href="{ICONS}/css/all.min.css" rel="stylesheet" />',
         '<script src="../_static/widgets.js"></script>',
+        "<dl>\n<dt>a</dt>\n<dd><em>b</em></dd>\n</dl>",
         '<button class="btn search-button" aria-label="Search"></button>',
         '<script type="application/vnd.jupyter.widget-state+json">',
     ],

@@ -96,6 +96,16 @@ def _acts_by_itself(tensor: Tensor) -> bool:
     return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
+def _for_onnx() -> bool:
+    """Whether the graph will be ONNX, which knows torch's own operators only."""
+    onnx = sys.modules.get("torch.onnx")  # an import would take a while
+    return onnx is not None and onnx.is_in_onnx_export()
+
+
+# Dynamo cannot follow it.
+_for_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
 def run(given: Pass) -> Result:
     """One layer in one direction; the results are those of `scan.layer`."""
     return run_many([given])[0]
@@ -116,7 +126,7 @@ def run_many(passes: Sequence[Pass]) -> list[Result]:
 def _choose(passes: Sequence[Pass]) -> Callable[[Sequence[Pass]], list[Result]]:
     """The way for all of these passes."""
     if _is_traced(passes[0]):
-        way = ways.loop if loop_only() else operator.run
+        way = ways.loop if loop_only() or _for_onnx() else operator.run
     elif all(map(applies, passes)):
         return ways.fused
     else:

@@ -62,7 +62,7 @@ class Step:
             tensors = (x, h, c, *weights.all())
             if any(t is not None and t.requires_grad for t in tensors):
                 return False
-        return not (loop_only() or _traced()) and self.code is not None
+        return not (_traced() or loop_only()) and self.code is not None
 
     def __call__(
         self, weights: Weights, x: Tensor, h: Tensor, c: Tensor
@@ -93,8 +93,8 @@ class Step:
 def _traced() -> bool:
     """Whether something stands between the operations and the numbers."""
     return (
-        torch.is_autocast_enabled("cpu")
-        or torch.compiler.is_compiling()
+        torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
         or forward_ad._current_level >= 0
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._functorch.peek_interpreter_stack() is not None

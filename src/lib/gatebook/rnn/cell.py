@@ -46,18 +46,15 @@ class Cell(Gated):
             zoneout=zoneout,
             seed=seed,
         )
-        self._make_weights("", self.input_size, device, dtype)
+        self._make_weights("l0", "", self.input_size, device, dtype)
         self.reset_parameters()
-
-    def _rows(self) -> tuple[str, ...]:
-        return ("",)
 
     def _run(
         self, x: Tensor, h: Tensor | None, c: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """The new h and c; shapes as in `LSTMCell.forward`."""
         checks.check_step(x, self.input_size)
-        weights = self._weights("")
+        weights = self._weights("l0")
         checks.check_place(x, "input", weights.hh)
         h, c = self._state(h, x, "h_0", weights), self._state(c, x, "c_0", weights)
         short = self._step(x.dtype)
@@ -69,7 +66,7 @@ class Cell(Gated):
         self, weights: Weights, x: Tensor, h: Tensor, c: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The same as a sequence of one step."""
-        spec = stack.Spec(self.core, 1, False, 0.0, self.zoneout, 0.0)
+        spec = stack.Spec(self.core, ("l0",), False, 0.0, self.zoneout, 0.0)
         layers = stack.Layers(spec, (weights,), self.streams if self.training else None)
         flat = x.dim() == 1
         xs, hs, cs = ([t[None, None] if flat else t[None]] for t in (x, h, c))

@@ -1,6 +1,5 @@
 """What every module around a gate has: a core, weights and their start, streams."""
 
-import functools
 import math
 from dataclasses import replace
 from typing import Any
@@ -63,6 +62,7 @@ class Gated(nn.Module):
             checks.check_bias_is_zero(self.core, gate)
         self.streams = Streams(seed)
         self._laid_out: Step | None = None
+        self._named: dict[str, tuple[str, ...]] = {}  # each layer's weights and biases
         self.register_state_dict_post_hook(names.note_gate)
         self.register_load_state_dict_pre_hook(names.check_gate)
 
@@ -79,18 +79,12 @@ class Gated(nn.Module):
         """The probabilities of c and of h, which an LSTM and a GRU take differently."""
         raise NotImplementedError
 
-    def _rows(self) -> tuple[str, ...]:
-        """What the names of each layer's weights end with, layer by layer."""
-        raise NotImplementedError
-
     def weight_names(self) -> list[str]:
         """Names of the weights and biases, in torch's order."""
-        own = ["gate_bias"] * (self.gate_bias != "inside")
-        return [
-            name
-            for row in self._rows()
-            for name in [*layer_names(row, self.bias), *(kind + row for kind in own)]
-        ]
+        own = {layer: f"gate_bias_{layer}" for layer in self._named}
+        if self.gate_bias == "inside":
+            return [name for names in self._named.values() for name in names]
+        return [n for layer in own for n in (*self._named[layer], own[layer])]
 
     @property
     def gate(self) -> Gate:
@@ -108,6 +102,7 @@ class Gated(nn.Module):
 
     def _make_weights(
         self,
+        layer: str,
         suffix: str,
         columns: int,
         device: torch.device | str | None,
@@ -122,6 +117,7 @@ class Gated(nn.Module):
         }
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+        self._named[layer] = tuple(name + suffix for name in shapes)
         if self.gate_bias != "inside":
             shapes |= {"gate_bias": (blocks[main_block(self.core)],)}
         frozen = ["bias_hh"] * self.single_bias
@@ -131,14 +127,12 @@ class Gated(nn.Module):
             parameter = nn.Parameter(empty, requires_grad=name not in frozen)
             self.register_parameter(name + suffix, parameter)
 
-    def _weights(self, suffix: str) -> Weights:
+    def _weights(self, layer: str) -> Weights:
         """One layer's weights as they act, the gate's own bias included."""
-        weights = Weights(
-            *(getattr(self, name) for name in layer_names(suffix, self.bias))
-        )
+        weights = Weights(*(getattr(self, name) for name in self._named[layer]))
         if self.gate_bias == "inside" or weights.bias_ih is None:
             return weights
-        own = spread(self.core, getattr(self, f"gate_bias{suffix}"))
+        own = spread(self.core, getattr(self, f"gate_bias_{layer}"))
         return replace(weights, bias_ih=weights.bias_ih + own)
 
     def _step(self, dtype: torch.dtype) -> Step:
@@ -213,10 +207,3 @@ class Gated(nn.Module):
         self.core = with_gate(
             self.core, replace(self.gate, gradient=replace(rule, p=p))
         )
-
-
-@functools.cache
-def layer_names(suffix: str, bias: bool) -> tuple[str, ...]:
-    """Names of one layer's weights and biases, in torch's order."""
-    kinds = ["weight_ih", "weight_hh"] + ["bias_ih", "bias_hh"] * bias
-    return tuple(kind + suffix for kind in kinds)

@@ -1,6 +1,5 @@
 """Recurrent modules shaped like `torch.nn.LSTM` and `torch.nn.GRU`, with any gate."""
 
-import functools
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from gatebook.gates import Gate
 from gatebook.recurrence.cells import Core, GRUCore, LSTMCore
 from gatebook.recurrence.scan import Weights
 from gatebook.rnn import checks, interop, stack
-from gatebook.rnn.gated import Gated, layer_names
+from gatebook.rnn.gated import Gated
 from gatebook.rnn.lengths import Packer
 
 State = tuple[Tensor, Tensor]
@@ -82,24 +81,21 @@ class RNN(Gated):
         self.bias_start, self.single_bias = bias_start, single_bias
         self.recorder: stack.Record | None = None  # see record.record
         width = self.hidden_size * (2 if bidirectional else 1)
-        for row in self._rows():
-            columns = self.input_size if row.startswith("_l0") else width
-            self._make_weights(row, columns, device, dtype)
+        for layer in stack.suffixes(self.num_layers, bidirectional):
+            columns = self.input_size if layer.startswith("l0") else width
+            self._make_weights(layer, f"_{layer}", columns, device, dtype)
         self.reset_parameters()
 
     # -- parameters --------------------------------------------------------
 
     def suffixes(self) -> tuple[str, ...]:
         """``"l0"``, ``"l0_reverse"``, ``"l1"``, …: one for each layer and direction."""
-        return stack.suffixes(self.num_layers, self.bidirectional)
-
-    def _rows(self) -> tuple[str, ...]:
-        return _underscored(self.suffixes())
+        return tuple(self._named)
 
     @property
     def all_weights(self) -> list[list[Tensor]]:
         """The parameters, a list for each layer and direction, in torch's order."""
-        every = [layer_names(row, self.bias) for row in self._rows()]
+        every = self._named.values()
         return [[getattr(self, name) for name in names] for names in every]
 
     def flatten_parameters(self) -> None:
@@ -170,7 +166,7 @@ class RNN(Gated):
         """One step of all layers; shapes as in `LSTM.step`."""
         checks.check_step(x, self.input_size)
         checks.check_one_direction(self.bidirectional)
-        weights, batch = [self._weights(row) for row in self._rows()], x.shape[:-1]
+        weights, batch = [self._weights(name) for name in self._named], x.shape[:-1]
         checks.check_place(x, "input", weights[0].hh)
         h = self.state(h, x, batch, "h_0")
         c = h if self.core.tied else self.state(c, x, batch, "c_0")
@@ -206,13 +202,13 @@ class RNN(Gated):
         """What `stack.run` needs for one pass: weights, options and streams as now."""
         spec = stack.Spec(
             self.core,
-            self.num_layers,
+            self.suffixes(),
             self.bidirectional,
             self.dropout,
             self.zoneout,
             self.weight_drop,
         )
-        weights = tuple(map(self._weights, self._rows()))
+        weights = tuple(map(self._weights, self._named))
         streams = self.streams if self.training else None
         return stack.Layers(spec, weights, streams, self.recorder)
 
@@ -228,7 +224,7 @@ class RNN(Gated):
 
         Where ``batch`` is (), it has no axis B.
         """
-        shape = (len(self.suffixes()), *batch, self.hidden_size)
+        shape = (len(self._named), *batch, self.hidden_size)
         if given is None:
             return x.new_zeros(shape)
         axes = ("layers * directions", "batch", "hidden_size")
@@ -289,11 +285,6 @@ class RNN(Gated):
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
         sizes = f"{self.input_size}, {self.hidden_size}"
         return ", ".join([sizes, f"gate={self.gate}", *words])
-
-
-@functools.cache
-def _underscored(suffixes: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"_{suffix}" for suffix in suffixes)
 
 
 class LSTM(RNN):

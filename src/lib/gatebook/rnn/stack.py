@@ -29,10 +29,14 @@ def suffixes(num_layers: int, bidirectional: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Spec:
-    """What decides, besides the weights, what layers compute; see `gatebook.LSTM`."""
+    """What decides, besides the weights, what layers compute.
+
+    Arguments as for `gatebook.LSTM`, and ``suffixes`` as the function of this name
+    gives them.
+    """
 
     core: Core
-    num_layers: int
+    suffixes: tuple[str, ...]
     bidirectional: bool
     dropout: float
     zoneout: tuple[float, float]
@@ -57,7 +61,7 @@ class Layers:
 
     def suffix(self, row: int) -> str:
         """The name of a layer and direction; ``row`` counts both."""
-        return suffixes(self.spec.num_layers, self.spec.bidirectional)[row]
+        return self.spec.suffixes[row]
 
 
 def run(
@@ -79,7 +83,7 @@ def run(
     spec = models[0].spec
     ways = 2 if spec.bidirectional else 1
     last: list[list[tuple[Tensor, Tensor]]] = [[] for _ in models]
-    for depth in range(spec.num_layers):
+    for depth in range(len(spec.suffixes) // ways):
         if depth > 0:
             xs = [_drop(m, x) for m, x in zip(models, xs, strict=True)]
         rows = range(depth * ways, depth * ways + ways)

@@ -28,6 +28,10 @@ MENDED = {
     # These labels hide the words that are read on the screen.
     r'<summary aria-label="Toggle hidden content">': "<summary>",
     r'(<button class="[^"]*search-button-field[^>]*) aria-label="Search"': r"\1",
+    # The lines of a long signature are descriptions of nothing: no list, then.
+    r'(<span class="sig-paren">\(</span>)\s*<dl>': r'\1<span class="sig-lines">',
+    r'<dd>(<em class="sig-param">.*)</dd>': r"<span>\1</span>",
+    r'</dl>\s*(<span class="sig-paren">\)</span>)': r"</span>\1",
     # The entries are no items of a list; the roles that they have do without one.
     r'<div role="list" class="citation-list">': '<div class="citation-list">',
 }
