@@ -67,7 +67,7 @@ int gather(void (*start)(void (*)(void *), void *, unsigned, unsigned), Crew *c,
 
 /* Where the threads of a pass wait for each other. */
 typedef struct {
-  int64_t began, came; /* when the pass began, and the first thread at a meeting */
+  int64_t began, came; /* when all first met, and when the first came to a meeting */
   int64_t late;        /* nanoseconds that threads have waited too long */
   int waiting, turn;
   int apart;           /* they meet no more */
@@ -85,6 +85,10 @@ typedef struct {
 /* The last to come says whether they go on apart: if a quarter of the time is lost. */
 static void decide(Meeting *m) {
   int64_t time = now(), waited = time - __atomic_load_n(&m->came, __ATOMIC_RELAXED);
+  if (!m->began) { /* a thread that slept may take long to its first meeting */
+    m->began = time;
+    return;
+  }
   if (waited > PATIENCE) m->late += waited;
   if (m->late > (time - m->began) / 4) __atomic_store_n(&m->apart, 1, __ATOMIC_RELAXED);
 }
@@ -92,11 +96,8 @@ static void decide(Meeting *m) {
 /* Wait for all threads. The result says whether they go on apart, the same in each. */
 static int meet(Meeting *m, int parts) {
   int turn = __atomic_load_n(&m->turn, __ATOMIC_ACQUIRE);
-  if (!__atomic_load_n(&m->waiting, __ATOMIC_RELAXED)) {
-    int64_t time = now();
-    __atomic_store_n(&m->came, time, __ATOMIC_RELAXED);
-    if (!m->began) m->began = time;
-  }
+  if (!__atomic_load_n(&m->waiting, __ATOMIC_RELAXED))
+    __atomic_store_n(&m->came, now(), __ATOMIC_RELAXED);
   if (__atomic_add_fetch(&m->waiting, 1, __ATOMIC_ACQ_REL) == parts) {
     decide(m);
     __atomic_store_n(&m->waiting, 0, __ATOMIC_RELAXED);

@@ -55,7 +55,7 @@ class _Outer(ctypes.Structure):
 LARGE = 8 * 2**20
 """Bytes of a recurrent weight from which threads work together on one copy of it."""
 
-MEETING = 2**21
+MEETING = 2**17
 """Multiplications that a step must have for each thread, for threads to meet in it."""
 
 FEW = 8
