@@ -1,5 +1,6 @@
 """Every annotation of the library is checked while the tests run."""
 
+import os
 import signal
 import socket
 from collections import Counter
@@ -21,6 +22,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+
+# Read when Triton is imported, which torch's own tools may do before a test asks for it.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest  # noqa: E402
 

@@ -30,8 +30,6 @@ from .test_equal import GRID, RULES, assert_equal, both
 
 CUDA = torch.cuda.is_available()
 DEVICE = "cuda" if CUDA else "cpu"
-if not CUDA:
-    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 pytest.importorskip("triton", reason="`pip install triton` tests the GPU's code")
 
 CORES = pytest.mark.parametrize("core", [LSTMCore, GRUCore])
@@ -123,7 +121,7 @@ def results(rnn, x):
     state = x.new_zeros(x.shape[1], rnn.hidden_size)
     with torch.no_grad():
         ways = (layer, scan)
-        return [w(rnn.core, x, rnn._weights("_l0"), state, state)[0] for w in ways]
+        return [w(rnn.core, x, rnn._weights("l0"), state, state)[0] for w in ways]
 
 
 # --------------------------------------------------------------------------
@@ -416,7 +414,7 @@ def test_a_module_on_a_gpu_takes_it_by_itself():
     rnn = LSTM(3, 5, num_layers=2, bidirectional=True, gate="UR", device="cuda")
     x = torch.randn(4, 2, 3, device="cuda")
     state = x.new_zeros(2, 5)
-    assert fused.applies(Pass(rnn.core, x, rnn._weights("_l0"), state, state))
+    assert fused.applies(Pass(rnn.core, x, rnn._weights("l0"), state, state))
     for _ in range(4):
         y, _ = rnn(x)
         with fused.reference():

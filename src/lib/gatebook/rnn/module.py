@@ -218,11 +218,11 @@ class RNN(Gated):
         checks.check_place(x, "input", self.weight_ih_l0)
 
     def state(
-        self, given: Tensor | None, x: Tensor, batch: tuple[int, ...], name: str
+        self, given: Tensor | None, x: Tensor, batch: tuple[Any, ...], name: str
     ) -> Tensor:
         """The initial state, zeros by default; shape (layers · directions, B, H).
 
-        Where ``batch`` is (), it has no axis B.
+        Where ``batch`` is (), it has no axis B. While torch traces, it is symbolic.
         """
         shape = (len(self._named), *batch, self.hidden_size)
         if given is None:
