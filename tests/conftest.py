@@ -23,7 +23,7 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 
-# Read when Triton is imported, which torch's own tools may do before a test asks for it.
+# Read when Triton is imported, which torch's own tools may do before any test.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
