@@ -22,7 +22,7 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 	$(BIN)/gatebook build --profile $(PROFILE)
 
 test: lint node_modules/ready $(BROWSER)  ## lint, types and all tests but the slow ones
-	@echo "== tests (about eight minutes)"
+	@echo "== tests (about eleven minutes)"
 	$(BIN)/python -m pytest
 
 test-slow: $(READY) node_modules/ready $(BROWSER)  ## the tests that take minutes
