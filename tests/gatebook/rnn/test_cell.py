@@ -246,3 +246,13 @@ def test_a_cell_starts_as_the_gate_does():
     refine, forget = cell.bias_ih.detach()[:800].split(400)
     assert (forget == 1).all() and not refine.any()
     assert 0.049 < cell.weight_hh.abs().max() <= 0.05
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_trace_of_a_step_serves_other_numbers():
+    cell = LSTMCell(3, 4, gate="UR").eval()
+    x, other = torch.randn(2, 2, 3)
+    with torch.no_grad():
+        traced = torch.jit.trace(cell, (x,))
+        torch.testing.assert_close(traced(other), cell(other))

@@ -66,29 +66,32 @@ def applies(given: Pass) -> bool:
     a CPU with a C compiler and on a GPU with Triton. Transforms of ``torch.func``,
     forward-mode derivatives and a CUDA graph that the caller records go to the loop.
     """
-    if _transformed() or loop_only():
+    if transformed() or loop_only():
         return False
     if given.x.device.type == "cuda" and torch.cuda.is_current_stream_capturing():
         return False
     return ways.kernel_of(_float32(given) if _is_half(given) else given) is not None
 
 
-def _transformed() -> bool:
+def transformed() -> bool:
     """Whether derivatives are taken, or batches made, in a way that C does not know."""
     if forward_ad._current_level >= 0:
         return True
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
-def _is_traced(given: Pass) -> bool:
+def watched() -> bool:
     """Whether somebody watches operations, who would not see any inside of C."""
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
         or torch._C._is_tracing()
-        or _acts_by_itself(given.x)
-        or _acts_by_itself(given.weights.hh)
     )
+
+
+def _is_traced(given: Pass) -> bool:
+    """Whether operations are watched, by somebody or by the tensors themselves."""
+    return watched() or _acts_by_itself(given.x) or _acts_by_itself(given.weights.hh)
 
 
 def _acts_by_itself(tensor: Tensor) -> bool:

@@ -12,11 +12,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from gatebook.fused.cache import NoCompiler
 from gatebook.fused.cpu.build import kernel
-from gatebook.fused.dispatch import loop_only
+from gatebook.fused.dispatch import loop_only, transformed, watched
 from gatebook.fused.trace import Options, Unprintable
 from gatebook.recurrence.cells import Core
 from gatebook.recurrence.scan import Weights
@@ -92,10 +91,4 @@ class Step:
 
 def _traced() -> bool:
     """Whether something stands between the operations and the numbers."""
-    return (
-        torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or forward_ad._current_level >= 0
-        or torch._C._len_torch_dispatch_stack() > 0
-        or torch._C._functorch.peek_interpreter_stack() is not None
-    )
+    return watched() or transformed() or torch.is_autocast_enabled("cpu")
