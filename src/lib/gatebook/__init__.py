@@ -2,7 +2,7 @@
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
 grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
-loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
+loop, fast), ``training``, ``tasks``, ``match``, ``compress`` and ``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -50,7 +50,7 @@ _HOMES = {
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("match", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 
