@@ -1,9 +1,7 @@
 """gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
-grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory``
-(cores with a memory), ``fused`` (the loop, fast), ``training``, ``tasks``, ``compress``
-and ``language``.
+    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -54,7 +52,7 @@ _HOMES = {
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 
