@@ -26,8 +26,8 @@ def record(model: nn.Module) -> Iterator[Record]:
     recorded.
 
     A core with a memory has one layer, ``"l0"``. An `RMC`'s gates are (T, B, N, D), and
-    ``"attention"`` holds the weights by which rows read rows, the input's row last:
-    (T, B, blocks, heads, N + 1, N + 1).
+    ``"attention"`` holds the weights by which slots read rows, the input's row last:
+    (T, B, blocks, heads, N, N + 1).
 
     Arguments:
         model: an `LSTM`, a `GRU` or an `RMC`, or a module that holds one.
