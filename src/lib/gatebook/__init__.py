@@ -2,7 +2,8 @@
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
 grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
-loop, fast), ``training``, ``tasks``, ``match``, ``compress`` and ``language``.
+loop, fast), ``training``, ``tasks``, ``match`` (a world), ``agents``, ``compress`` and
+``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -49,7 +50,7 @@ _HOMES = {
     "reseed": "random",
 }
 _MODULES = (
-    *("checked", "compress", "errors", "files", "fused", "gates", "language"),
+    *("agents", "checked", "compress", "errors", "files", "fused", "gates", "language"),
     *("match", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
