@@ -1,8 +1,9 @@
 """gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
-grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
-loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory`` (cores
+with a memory), ``fused`` (the loop, fast), ``training``, ``tasks``, ``compress`` and
+``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
+    from gatebook.memory.dnc import DNC
     from gatebook.random import reseed
     from gatebook.rnn.cell import GRUCell, LSTMCell
     from gatebook.rnn.module import GRU, LSTM
@@ -24,6 +26,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     __version__: str
 
 __all__ = [
+    "DNC",
     "GATES",
     "GRU",
     "LSTM",
@@ -37,6 +40,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DNC": "memory",
     "GATES": "gates",
     "GRU": "rnn",
     "GRUCell": "rnn",
@@ -50,7 +54,7 @@ _HOMES = {
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 
