@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
     from gatebook.memory.dnc import DNC
+    from gatebook.memory.rmc import RMC
     from gatebook.random import reseed
     from gatebook.rnn.cell import GRUCell, LSTMCell
     from gatebook.rnn.module import GRU, LSTM
@@ -31,6 +32,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "NINE",
+    "RMC",
     "GRUCell",
     "Gate",
     "LSTMCell",
@@ -47,6 +49,7 @@ _HOMES = {
     "LSTM": "rnn",
     "LSTMCell": "rnn",
     "NINE": "gates",
+    "RMC": "memory",
     "Gate": "gates",
     "record": "rnn",
     "reference": "fused",
