@@ -19,13 +19,15 @@ from gatebook_book.runs.store import Run, load
 PROFILES = ("paper", "own", "laptop")
 """From the largest runs to the smallest. The largest that can judge a claim does."""
 
-OTHERWISE = {
-    "paper": "contradicted",
-    "own": "undecided",
-    "laptop": "not at this size",
+OTHERWISE = {"paper": "contradicted", "own": "undecided", "laptop": "contradicted"}
+"""The verdict where no rule holds; runs stopped early contradict by a rule alone."""
+
+SMALL = {
+    "reproduced": "agrees (small)",
+    "partly": "partly (small)",
+    "contradicted": "differs (small)",
 }
-"""The verdict where no rule holds. Only runs of the paper's own size can contradict it,
-and runs that were stopped early only by a rule."""
+"""The words for runs smaller than the paper's, weak evidence in either direction."""
 
 LEAST_SEEDS = 3
 """With fewer of a method there is no verdict."""
@@ -54,7 +56,7 @@ NOTHING_TO_SHOW = "–"
 
 
 def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
-    """One of `claims.RULES`, what `OTHERWISE` has for the profile, or ``"no run"``.
+    """One of `claims.RULES`, of `OTHERWISE` or of `SMALL`, or ``"no run"``.
 
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
@@ -68,13 +70,20 @@ def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
     if claim.metric is None:
         return "no run"
     try:
-        for word in RULES:
-            rule = getattr(claim, word)
-            if rule is not None and _holds(rule, claim, runs):
-                return word
+        word = _word(claim, runs, profile)
     except _NoRun:
         return "no run"
-    return "contradicted" if claim.papers_size else OTHERWISE[profile]
+    small = profile == "laptop" and not claim.papers_size
+    return SMALL[word] if small else word
+
+
+def _word(claim: Claim, runs: list[Run], profile: str) -> str:
+    """The first rule that holds, whatever the runs' size."""
+    for word in RULES:
+        rule = getattr(claim, word)
+        if rule is not None and _holds(rule, claim, runs):
+            return word
+    return OTHERWISE[profile]
 
 
 class _NoRun(Exception):
@@ -171,7 +180,7 @@ class Size:
         claim: as it is judged there.
         scale: the profile and its sizes.
         ours: the figures, method by method.
-        seeds: stored runs that count.
+        runs: how many stored runs count.
         diverged: those of them that diverged.
         verdict: by the rules that hold there.
         effect: as `effect` has it.
@@ -181,7 +190,7 @@ class Size:
     claim: Claim
     scale: str
     ours: str
-    seeds: int
+    runs: int
     diverged: int
     verdict: str
     effect: float | None
@@ -203,7 +212,7 @@ def stored(page: str) -> Kept:
 def sizes(claim: Claim, kept: Kept) -> list[Size]:
     """What the profiles that have runs for a claim say, the largest first."""
     found = (_size(claim, profile, kept[profile]) for profile in PROFILES)
-    return [size for size in found if size.seeds]
+    return [size for size in found if size.runs]
 
 
 def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
@@ -216,7 +225,7 @@ def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
         scale=_scale(profile, counted),
         ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"])
         or NOTHING_TO_SHOW,
-        seeds=sum(s["seeds"] for s in found.values()),
+        runs=sum(s["seeds"] for s in found.values()),
         diverged=sum(s["diverged"] for s in found.values()),
         verdict=verdict(own, runs, profile),
         effect=effect(own, runs),
@@ -236,7 +245,7 @@ class Row:
     source: str
     paper: str
     ours: str
-    seeds: int
+    runs: int
     diverged: int
     scale: str
     verdict: str
@@ -259,11 +268,14 @@ def all_entries() -> Iterator[Row]:
 
 def rows(page: str) -> list[dict[str, Any]]:
     """One page's lines as its table "paper and here", for `plots.table`."""
-    shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
-    heads = {"ours": "here", "scale": "our size", "diverged": "diverged"}
+    found = entries(page)
+    shown = ["claim", "source", "paper", "ours", "scale", "runs", "diverged", "verdict"]
+    if not any(entry.diverged for entry in found):
+        shown.remove("diverged")
+    heads = {"ours": "here", "scale": "our size"}
     return [
-        {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
-        for entry in entries(page)
+        {heads.get(name, name): getattr(entry, name) for name in shown}
+        for entry in found
     ]
 
 
@@ -280,7 +292,7 @@ def _row(claim: Claim, kept: Kept) -> Row:
         source=claim.source,
         paper=claim.paper,
         ours=judge.ours,
-        seeds=judge.seeds,
+        runs=judge.runs,
         diverged=judge.diverged,
         scale=judge.scale,
         verdict=judge.verdict,
@@ -293,7 +305,7 @@ def _row(claim: Claim, kept: Kept) -> Row:
 def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:
     """All sizes, the judging one first, and what would settle the claim."""
     others = [size for size in found if size is not judge]
-    words = [str(size) for size in [judge, *others] if size.seeds]
+    words = [str(size) for size in [judge, *others] if size.runs]
     if judge.claim.not_waited_for:
         words.append(f"not waited for: {judge.claim.not_waited_for}")
     if settles := _settles(claim, judge):
@@ -305,12 +317,17 @@ def _settles(claim: Claim, judge: Size) -> str:
     """What is still to be done; nothing where the paper's own size has judged."""
     if claim.settles:
         return claim.settles
-    open_ones = ("undecided", "not at this size", "no run")
-    if judge.verdict not in open_ones or not claim.metric:
+    open_ones = ("undecided", "no run", *SMALL.values())
+    if judge.verdict not in open_ones or not claim.metric or is_ours(claim):
         return ""
     if judge.verdict == "undecided":
         return "the paper's number of steps"
     return "runs of the paper's size"
+
+
+def is_ours(claim: Claim) -> bool:
+    """Whether no paper makes the claim, so that there is no paper's size."""
+    return claim.source.startswith("ours")
 
 
 def _words(method: str, s: dict[str, Any]) -> str:
