@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from gatebook_book.runs.claims import Claim, of_profile
-from gatebook_book.runs.ledger import entries, rows, verdict
+from gatebook_book.runs.ledger import entries, verdict
 
 
 def run(name, loss, status="finished", seed=0, **parameters):
@@ -210,11 +210,13 @@ def test_a_page_without_claims_is_named(book):
         entries("memory/cpy")
 
 
-def test_a_pages_table_has_the_lines_without_the_command(book):
+def test_a_line_has_the_figure_of_each_run_and_the_rules_that_were_tried(book):
     book(ENTRY, runs=RUNS)
-    (row,) = rows("memory/copy")
-    assert row["here"] == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
-    assert "command" not in row
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert row.values == {"UR": [0.1, 0.2, 0.6], "LSTM": [2, 2, 2]}
+    assert row.rules == {"reproduced": 'median("UR") < 0.3'}
+    assert row.fixed == ""  # the folder has no history
 
 
 OWN = {
@@ -249,7 +251,7 @@ def test_runs_of_two_seeds_leave_the_verdict_to_the_smaller_size(book):
     book(ENTRY, runs=runs_of("UR", 9, 9) + runs_of("LSTM", 9, 9), profile="own")
     (row,) = entries("memory/copy")
     assert (row.verdict, row.scale) == ("agrees (small)", "laptop, N = 5")
-    assert row.evidence.endswith("own, N = 5: no run")
+    assert "; own, N = 5: no run; would settle it" in row.evidence
 
 
 def test_the_papers_own_size_can_contradict_a_claim():
@@ -277,7 +279,7 @@ def test_an_effect_is_shown_for_each_size(book):
     )
     (row,) = entries("memory/copy")
     assert "own, N = 5: undecided, effect -0.5; " in row.evidence
-    assert "laptop, N = 5: reproduced, effect +1.8" in row.evidence
+    assert "laptop, N = 5: agrees (small), effect +1.8" in row.evidence
 
 
 def test_an_unknown_rule_of_the_own_size_is_named(book):

@@ -13,6 +13,7 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
+from gatebook_book.runs.history import last_change
 from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run, load
 
@@ -179,9 +180,11 @@ class Size:
         profile: its name.
         claim: as it is judged there.
         scale: the profile and its sizes.
-        ours: the figures, method by method.
+        ours: the figures, method by method, in words.
+        values: the figures of the runs that did not diverge, by method.
         runs: how many stored runs count.
         diverged: those of them that diverged.
+        first_day: when the first of them ended.
         verdict: by the rules that hold there.
         effect: as `effect` has it.
     """
@@ -190,8 +193,10 @@ class Size:
     claim: Claim
     scale: str
     ours: str
+    values: dict[str, list[float]]
     runs: int
     diverged: int
+    first_day: str
     verdict: str
     effect: float | None
 
@@ -225,8 +230,10 @@ def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
         scale=_scale(profile, counted),
         ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"])
         or NOTHING_TO_SHOW,
+        values={m: s["values"] for m, s in found.items() if s["seeds"]},
         runs=sum(s["seeds"] for s in found.values()),
         diverged=sum(s["diverged"] for s in found.values()),
+        first_day=min((run.get("date", "") for run in counted), default=""),
         verdict=verdict(own, runs, profile),
         effect=effect(own, runs),
     )
@@ -238,6 +245,7 @@ class Row:
 
     The figures and the verdict are those of the largest size that can judge the
     claim; ``evidence`` has all sizes that there are, and what would settle it.
+    ``fixed`` is the commit and the day of the rules that decide.
     """
 
     claim: str
@@ -245,9 +253,14 @@ class Row:
     source: str
     paper: str
     ours: str
+    metric: str
+    values: dict[str, list[float]]
     runs: int
     diverged: int
+    first_day: str
     scale: str
+    rules: dict[str, str]
+    fixed: str
     verdict: str
     evidence: str
     page: str
@@ -266,19 +279,6 @@ def all_entries() -> Iterator[Row]:
         yield from entries(page)
 
 
-def rows(page: str) -> list[dict[str, Any]]:
-    """One page's lines as its table "paper and here", for `plots.table`."""
-    found = entries(page)
-    shown = ["claim", "source", "paper", "ours", "scale", "runs", "diverged", "verdict"]
-    if not any(entry.diverged for entry in found):
-        shown.remove("diverged")
-    heads = {"ours": "here", "scale": "our size"}
-    return [
-        {heads.get(name, name): getattr(entry, name) for name in shown}
-        for entry in found
-    ]
-
-
 def _row(claim: Claim, kept: Kept) -> Row:
     found = sizes(claim, kept)
     judge = next((size for size in found if size.verdict != "no run"), None)
@@ -292,14 +292,31 @@ def _row(claim: Claim, kept: Kept) -> Row:
         source=claim.source,
         paper=claim.paper,
         ours=judge.ours,
+        metric=claim.metric or "",
+        values=judge.values,
         runs=judge.runs,
         diverged=judge.diverged,
+        first_day=judge.first_day,
         scale=judge.scale,
+        rules=_rules(judge.claim),
+        fixed=_fixed(claim, judge.profile),
         verdict=judge.verdict,
         evidence=_evidence(claim, judge, found),
         page=claim.page,
         command=command if claim.metric else NOTHING_TO_SHOW,
     )
+
+
+def _rules(claim: Claim) -> dict[str, str]:
+    """The rules of a claim at a profile, in the order in which they are tried."""
+    found = {word: getattr(claim, word) for word in RULES}
+    return {word: " ".join(rule.split()) for word, rule in found.items() if rule}
+
+
+def _fixed(claim: Claim, profile: str) -> str:
+    """The commit and the day of the rules; nothing where git does not know."""
+    change = last_change(claim, profile)
+    return f"{change.commit}, {change.day}" if change else ""
 
 
 def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:
