@@ -1,8 +1,7 @@
 """gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
-grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
-loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
+    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
+    from gatebook.memory.rmc import RMC
     from gatebook.random import reseed
     from gatebook.rnn.cell import GRUCell, LSTMCell
     from gatebook.rnn.module import GRU, LSTM
@@ -28,6 +28,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "NINE",
+    "RMC",
     "GRUCell",
     "Gate",
     "LSTMCell",
@@ -43,6 +44,7 @@ _HOMES = {
     "LSTM": "rnn",
     "LSTMCell": "rnn",
     "NINE": "gates",
+    "RMC": "memory",
     "Gate": "gates",
     "record": "rnn",
     "reference": "fused",
@@ -50,7 +52,7 @@ _HOMES = {
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 
