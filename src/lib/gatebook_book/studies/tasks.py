@@ -123,9 +123,13 @@ def image_scores(
 
 
 def forget_gates(model: SequenceModel, task: Task) -> list[float]:
-    """A look: each unit's mean effective forget gate on the validation set."""
+    """A look: each unit's mean effective forget gate on the validation set.
+
+    Padding is left out.
+    """
     x, _ = task.validation()[0]
-    return unit_means(model, x.to(next(model.parameters()).device))
+    x = x.to(next(model.parameters()).device)
+    return unit_means(model, x, steps=model.real_steps(x))
 
 
 def train_all(
