@@ -30,9 +30,10 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets|nesting": (
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
+    r"nesting|slots|heads|rows|reads": check_count,
     r"p|dropout_\w+|weight_drop": check_probability,
     r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,
