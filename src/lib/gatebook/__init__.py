@@ -1,8 +1,9 @@
 """gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
-grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``fused`` (the
-loop, fast), ``training``, ``tasks``, ``compress`` and ``language``.
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory`` (cores
+with a memory), ``fused`` (the loop, fast), ``training``, ``tasks``, ``match``,
+``compress`` and ``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
+    from gatebook.memory.dnc import DNC
+    from gatebook.memory.rmc import RMC
     from gatebook.random import reseed
     from gatebook.rnn.cell import GRUCell, LSTMCell
     from gatebook.rnn.module import GRU, LSTM
@@ -24,10 +27,12 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     __version__: str
 
 __all__ = [
+    "DNC",
     "GATES",
     "GRU",
     "LSTM",
     "NINE",
+    "RMC",
     "GRUCell",
     "Gate",
     "LSTMCell",
@@ -37,12 +42,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DNC": "memory",
     "GATES": "gates",
     "GRU": "rnn",
     "GRUCell": "rnn",
     "LSTM": "rnn",
     "LSTMCell": "rnn",
     "NINE": "gates",
+    "RMC": "memory",
     "Gate": "gates",
     "record": "rnn",
     "reference": "fused",
@@ -50,7 +57,7 @@ _HOMES = {
 }
 _MODULES = (
     *("checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 
 

@@ -59,15 +59,24 @@ def check_bias_is_zero(core: Core, gate: str | Gate) -> None:
         )
 
 
-def check_downsize(gate: Gate, hidden_size: int, name: str | Gate) -> None:
-    """Raise if master gates cannot be shared evenly, and name a gate that can."""
+def check_downsize(
+    gate: Gate, units: int, name: str | Gate, size_name: str = "hidden_size"
+) -> None:
+    """Raise if master gates cannot be shared evenly, and name a gate that can.
+
+    Arguments:
+        gate: the point of the grid.
+        units: how many units have a gate.
+        name: the gate as the user has given it.
+        size_name: the parameter that says how many.
+    """
     size = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
-    if hidden_size % size == 0:
+    if units % size == 0:
         return
-    near = max(c for c in range(1, size + 1) if hidden_size % c == 0)
+    near = max(c for c in range(1, size + 1) if units % c == 0)
     raise ValueError(
-        f"gate is {name!r}, whose downsize is {size}, and hidden_size is "
-        f"{hidden_size}; allowed: a downsize that divides the hidden size, such as "
+        f"gate is {name!r}, whose downsize is {size}, and {size_name} is {units}; "
+        f"allowed: a downsize that divides the {size_name.replace('_', ' ')}, such as "
         f"gate=Gate({type(gate.activation).__name__}(), Master({near}))"
     )
 

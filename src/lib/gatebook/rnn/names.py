@@ -35,7 +35,9 @@ from gatebook.gates import (
     Tied,
     Uniform,
 )
-from gatebook.recurrence.cells import Core
+
+Core = Any
+"""A frozen dataclass with a gate, that of an LSTM or of any other core."""
 
 KEY = "gate_name"
 """What a state holds beside the weights; `Gated` has a property of this name, by which
@@ -80,7 +82,9 @@ def _temperature(gate: Gate) -> float:
 
 
 def _standard(module: Any) -> str:
-    """What torch's own module computes."""
+    """What torch's own module computes; nothing where torch has none."""
+    if not hasattr(module, "torch_type"):
+        return ""
     return function(module.core_type(Gate(), module.hidden_size))
 
 
@@ -110,12 +114,12 @@ def check_gate(
     found = metadata.get("gate", _standard(module)) if named is None else _text(named)
     if found in (own, None):
         return None
-    if named is None and not metadata:
+    if named is None and not (metadata and found):
+        whose = f", so that its weights are torch's, {found!r}" if found else ""
         raise ValueError(
-            f"the state names no gate, so that its weights are torch's, {found!r}; "
-            f"allowed: {own!r}, the module's. Weights of the module's gate that were "
-            "written before states named it load as gatebook.rnn.name_gates(state, "
-            "model)"
+            f"the state names no gate{whose}; allowed: {own!r}, the module's. Weights "
+            "of the module's gate that were written before states named it load as "
+            "gatebook.rnn.name_gates(state, model)"
         )
     raise ValueError(f"weights are of {found!r}; allowed: {own!r}, the module's")
 
@@ -148,7 +152,7 @@ def without_names(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Te
 def _names(model: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for name, module in model.named_modules():
-        if isinstance(getattr(module, "core", None), Core):
+        if hasattr(module, KEY):
             note_gate(module, found, f"{name}." if name else "", {})
     return found
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gatebook.errors import check_choice
 from gatebook.modes import evaluating
-from gatebook.rnn.module import RNN
 from gatebook.rnn.stack import Record
 
 
@@ -25,8 +25,14 @@ def record(model: nn.Module) -> Iterator[Record]:
     batch is padded but not packed, the padding is input like any other, and is
     recorded.
 
+    A core with a memory has one layer, ``"l0"``. An `RMC`'s gates are (T, B, N, D), and
+    ``"attention"`` holds the weights by which rows read rows, the input's row last:
+    (T, B, blocks, heads, N + 1, N + 1). A `DNC` has a second layer, ``"memory"``, with
+    the addresses (allocation, usage, links, the weights by which it wrote and read),
+    what the controller asked, the memory after the step, and the gate that overwrites.
+
     Arguments:
-        model: an `LSTM` or `GRU` of this library, or a module that holds one.
+        model: an `LSTM`, a `GRU`, an `RMC` or a `DNC`, or a module that holds one.
 
     Raises:
         ValueError: if ``model`` holds no such layer, or more than one.
@@ -45,18 +51,27 @@ def record(model: nn.Module) -> Iterator[Record]:
         >>> gates["l0"]["effective_forget"].data.shape
         torch.Size([4, 4])
     """
-    layers = [m for m in model.modules() if isinstance(m, RNN)]
-    if len(layers) != 1:
+    found = list(dict.fromkeys(_recorded(model)))
+    if len(found) != 1:
         raise ValueError(
-            f"model holds {len(layers)} recurrent modules of gatebook; allowed: one"
+            f"model holds {len(found)} recurrent modules of gatebook; allowed: one"
         )
     gates: Record = {}
-    outer = layers[0].recorder  # restored when this block ends: blocks may be nested
-    layers[0].recorder = gates
+    outer = found[0].recorder  # restored when this block ends: blocks may be nested
+    found[0].recorder = gates
     try:
         yield gates
     finally:
-        layers[0].recorder = outer
+        found[0].recorder = outer
+
+
+def _recorded(model: Any) -> Iterator[Any]:
+    """The outermost modules that have a recorder, one within another left out."""
+    if hasattr(model, "recorder"):
+        yield model
+        return
+    for part in model.children():
+        yield from _recorded(part)
 
 
 def unit_means(
