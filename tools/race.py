@@ -28,13 +28,14 @@ const kernels = {};
 for (const name in packed) kernels[name] = await unpack(packed[name]);
 const short = (values) => Array.from(values, (v) => Number(v.toPrecision(5)));
 const depth = (g) => Math.log(1 / Math.max(1 - g, 1e-9)) / Math.log(%d);
-const bytes = (gates) => Buffer.from(
-  Uint8Array.from(gates, (g) => Math.round(255 * Math.min(1, depth(g))))).toString("base64");
+const byte = (g) => Math.round(255 * Math.min(1, depth(g)));
+const bytes = (gates) => Buffer.from(Uint8Array.from(gates, byte)).toString("base64");
 
 function race(side) {
   const own = { ...choice, gate: choice[side], p: choice[`${side}_p`] };
   const told = [];
-  const run = new Run(new Trainer(kernels, spec, own), %d, (report) => told.push(report));
+  const trainer = new Trainer(kernels, spec, own);
+  const run = new Run(trainer, %d, (report) => told.push(report));
   while (run.slice(250));
   const { gates, means, losses, answers, target, seconds, ...report } = told.at(-1);
   const points = told.slice(1).map(({ step, losses: own }) =>
@@ -63,9 +64,8 @@ def main() -> None:
         check=True,
     )
     write_atomic(FOLDER / "race.json", done.stdout.encode())
-    for name, side in zip(("left", "right"), json.loads(done.stdout)["sides"]):
-        report = side["report"]
-        print(CHOICE[name], report["step"], "steps, solved:", report["solved"])
+    for side in json.loads(done.stdout)["sides"]:
+        print(side["report"]["step"], "steps, solved:", side["report"]["solved"])
 
 
 if __name__ == "__main__":

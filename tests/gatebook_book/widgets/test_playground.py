@@ -14,7 +14,7 @@ from gatebook.rnn import LSTM
 from gatebook.tasks import Adding, Copy
 from gatebook.training import SequenceModel
 from gatebook_book.widgets.base import FOLDER
-from gatebook_book.widgets.playground import NAMES
+from gatebook_book.widgets.playground import NAMES, Playground, stored_race
 from gatebook_book.widgets.webassembly import bundle
 from torch import Tensor
 
@@ -56,6 +56,20 @@ const told = choices.map((choice) => {
 });
 console.log(JSON.stringify(told));
 """
+STARTS = """
+import { readFileSync } from "node:fs";
+import { Trainer, unpack } from %s;
+const { bundle: { kernels: packed, ...spec }, choices } =
+  JSON.parse(readFileSync(0, "utf8"));
+const kernels = {};
+for (const name in packed) kernels[name] = await unpack(packed[name]);
+console.log(JSON.stringify(choices.map((choice) => {
+  const trainer = new Trainer(kernels, spec, choice);
+  const means = Array.from(trainer.look().means);
+  return { means, losses: [trainer.step(), trainer.step(), trainer.step()] };
+})));
+"""
+SIDES = ("left", "right")
 ORDER = ("ih", "hh", "bias_ih", "bias_hh", "head", "head_bias")
 
 
@@ -188,3 +202,59 @@ def test_the_start_has_the_librarys_law(told, k):
     bound = UNITS**-0.5
     drawn = torch.tensor(own["before"]["hh"])
     assert drawn.abs().max() <= bound and drawn.std() > 0.5 * bound
+
+
+def starts(folder: Path, run_node: Any, choices: list[dict[str, Any]]) -> list[Any]:
+    script = folder / "starts.mjs"
+    script.write_text(STARTS % json.dumps((FOLDER / "engine.mjs").as_uri()))
+    return run_node(script, {"bundle": bundle(NAMES), "choices": choices})
+
+
+def test_a_seed_decides_the_run(tmp_path, run_node):
+    noisy = next(c for c in CHOICES if c["gate"] == "G2" and c["p"])
+    choices = [noisy, noisy, noisy | {"seed": 4}]
+    first, again, other = starts(tmp_path, run_node, choices)
+    assert first == again
+    assert first["losses"] != other["losses"] and first["means"] != other["means"]
+
+
+def test_the_stored_race_is_of_the_default_choice_and_of_this_code(tmp_path, run_node):
+    race, shown = stored_race(), Playground()
+    assert race["choice"] == {name: getattr(shown, name) for name in race["choice"]}
+    choice = race["choice"]
+    sides = [choice | {"gate": choice[k], "p": choice[f"{k}_p"]} for k in SIDES]
+    anew = starts(tmp_path, run_node, sides)
+    for side, begun in zip(race["sides"], anew, strict=True):
+        assert side["start"] == pytest.approx(begun["means"], rel=1e-4)
+        step, mean = side["points"][0]
+        assert abs(mean - begun["losses"][0]) < 0.3 and step >= 1
+
+
+def test_what_is_not_allowed_is_refused_also_later():
+    for name, value in (
+        ("left", "GRU"),
+        ("units", 48),
+        ("rate", 0.5),
+        ("task", "sort"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{name} is .*; allowed: "):
+            Playground(**{name: value})
+    shown = Playground(delay=30)
+    with pytest.raises(ValueError, match=r"^delay is 4; allowed: "):
+        shown.delay = 4
+    assert shown.delay == 30
+    assert repr(shown) == ("Playground(task='copy', delay=30, left='LSTM', right='UR')")
+
+
+def test_the_state_in_a_page_is_small():
+    assert len(json.dumps(Playground().get_state())) < 200_000
+
+
+def test_shares_of_timescales(in_node):
+    means = [0.0, 0.5, 0.9, 0.99, 0.9999, 1.0]
+    (heights,) = in_node("playground", "shares", [(means,)])
+    assert sum(heights) == pytest.approx(1) and heights[-1] == pytest.approx(2 / 6)
+    assert in_node("playground", "timescaleOf", [(0.9,)]) == pytest.approx([10])
+    points = [[k, k / 2] for k in range(1000)]
+    (kept,) = in_node("playground", "thinned", [(points,)])
+    assert len(kept) <= 300 and all(y == pytest.approx(x / 2) for x, y in kept)

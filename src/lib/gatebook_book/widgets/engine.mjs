@@ -489,7 +489,7 @@ function serve(port, milliseconds = 80) {
     going = run.slice(milliseconds);
     setTimeout(turn); // a message may come in between
   };
-  port.onmessage = async ({ data }) => {
+  port.onmessage = ({ data }) => {
     if (data.start) {
       const { kernels, spec, choice, limit } = data.start;
       run = new Run(new Trainer(kernels, spec, choice), limit, (told) => port.postMessage(told));

@@ -1,4 +1,5 @@
-// The playground: two gates learn a task side by side, while one looks on.
+// The playground: two gates learn a task side by side, while one looks on. Python puts
+// ENGINE before it, the text of engine.mjs.
 
 // --- what is shown, as numbers ---------------------------------------------------------
 
@@ -62,8 +63,8 @@ const PRESETS = [
     left_p: 0, right_p: 0, units: 64, rate: 0.01 },
   { name: "Half of it is the tie", task: "adding", delay: 60, left: "LSTM", right: "CIFG",
     left_p: 0, right_p: 0, units: 32, rate: 0.01 },
-  { name: "Cut the other path", task: "copy", delay: 20, left: "LSTM", right: "LSTM",
-    left_p: 0, right_p: 0.5, units: 32, rate: 0.01 },
+  { name: "Cut the other path", task: "copy", delay: 10, left: "LSTM", right: "LSTM",
+    left_p: 0, right_p: 0.5, units: 64, rate: 0.01 },
 ];
 const CHOSEN = ["task", "delay", "left", "right", "left_p", "right_p", "units", "rate", "seed"];
 
@@ -117,7 +118,7 @@ function buildPresets(root, model) {
   PRESETS.forEach(({ name, ...values }) => {
     const button = html("button", { type: "button" }, row, name);
     button.addEventListener("click", () => {
-      model.set(values);
+      for (const trait in values) model.set(trait, values[trait]);
       model.save_changes();
     });
   });
@@ -155,7 +156,7 @@ function lossPanel(parent) {
     [rule, goal].forEach((path, k) =>
       set(path, { d: `M${box.left},${y(baseline / 10 ** k)}H${box.right}` }));
     [words, "solved: a tenth of it"].forEach((text, k) => {
-      set(notes[k], { y: y(baseline / 10 ** k) - 3 });
+      set(notes[k], { y: y(baseline / 10 ** k) - 5 });
       say(notes[k], text);
     });
     axes.yTexts.forEach((text, k) => say(text, number((top * k) / 5)));
@@ -232,7 +233,7 @@ function scalesPanel(root) {
   });
   const width = (axes.x(1) - axes.x(0)) / BINS;
   const bars = spaced(0, BINS - 1, BINS - 1).map((k) =>
-    axes.add("rect", { class: "bar", x: axes.x(k / BINS) + 0.5, width: width - 1 }));
+    axes.add("rect", { class: "bar deep", x: axes.x(k / BINS) + 0.5, width: width - 1 }));
   const first = axes.add("path", { class: "thin" });
   const rule = axes.add("path", { class: "thin dashed" });
   const note = axes.add("text", { class: "tick", y: axes.box.top - 4 }, "");
@@ -340,7 +341,8 @@ function engineOf() {
 }
 
 /** What a worker runs: the same, without a module's exports, and listening. */
-const WORKER = `${ENGINE.slice(0, ENGINE.lastIndexOf("\nexport {"))}\nserve(self);\n`;
+const listening = () =>
+  `${ENGINE.slice(0, ENGINE.lastIndexOf("\nexport {"))}\nserve(self);\n`;
 const address = (text) => URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
 
 /** A model in training, in a worker of its own; where none may start, between frames. */
@@ -348,35 +350,35 @@ async function racer(bundle, choice, limit, report) {
   const start = { kernels: await kernelsOf(bundle), choice, limit,
     spec: { fields: bundle.fields, gates: bundle.gates } };
   const { serve } = await engineOf();
-  let going = false;
-  let ended = false;
-  const here = { postMessage: (told) => ended || report(told) };
-  const local = {
-    postMessage: (data) => here.onmessage({ data }),
-    terminate: () => here.onmessage({ data: { going: false } }),
-  };
-  const begin = (worker) => {
-    worker.onmessage = ({ data }) => report(data);
-    worker.onerror = () => { // not allowed to
-      at = local;
-      serve(here, 12);
-      here.onmessage({ data: { start, going } });
-    };
-    worker.postMessage({ start });
-    return worker;
+  const state = { going: false, ended: false };
+  const tell = (told) => state.ended || report(told);
+  const here = () => {
+    const port = { postMessage: tell };
+    serve(port, 12); // milliseconds of training between two frames
+    port.onmessage({ data: { start, going: state.going } });
+    return { postMessage: (data) => port.onmessage({ data }),
+      terminate: () => port.onmessage({ data: { going: false } }) };
   };
   let at = null;
-  at = begin(new Worker(address(WORKER)));
+  try {
+    at = new Worker(address(listening()));
+    at.onmessage = ({ data }) => tell(data);
+    at.onerror = () => { at = here(); };
+    at.postMessage({ start });
+  } catch {
+    at = here();
+  }
   return {
-    go: (on) => { going = on; at.postMessage({ going }); },
-    end: () => { ended = true; at.terminate(); },
+    go: (going) => { state.going = going; at.postMessage({ going }); },
+    end: () => { state.ended = true; at.terminate(); },
   };
 }
 
 // --- all of it -------------------------------------------------------------------------------
 
 const LIMIT = 3000; // steps
-const HINT = "One run of one seed, in float32, in your browser. Nothing is sent anywhere.";
+const HINT = "One run of one seed, in float32, in your browser; at most 3,000 steps. " +
+  "Nothing is sent anywhere.";
 
 function render({ model, el }) {
   const small = model.get("small");
@@ -400,9 +402,11 @@ function render({ model, el }) {
   const race = new Race(model, { losses, sides, state, words, button, again, root });
   button.addEventListener("click", () => race.toggle());
   again.addEventListener("click", () => race.reset());
+  let waiting = null;
   const changed = () => {
     controls.forEach((one) => one.show());
-    race.reset();
+    clearTimeout(waiting); // a slider on its way, or several traits at once
+    waiting = setTimeout(() => race.reset(), 150);
   };
   controls.forEach((one) => one.show());
   CHOSEN.forEach((trait) => model.on(`change:${trait}`, changed));
@@ -424,7 +428,10 @@ class Race {
   constructor(model, parts) {
     Object.assign(this, { model, ...parts, going: false, turn: 0, racers: [] });
     this.calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.stored(model.get("_race"));
+    const race = model.get("_race");
+    const same = CHOSEN.every((name) => race.choice[name] === model.get(name));
+    if (same) this.stored(race);
+    else this.reset();
   }
 
   /** The picture of a race that was run before. */

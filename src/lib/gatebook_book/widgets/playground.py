@@ -38,7 +38,7 @@ def _script() -> str:
 
 
 @functools.cache
-def _race() -> dict[str, Any]:
+def stored_race() -> dict[str, Any]:
     """The race that is shown before anything is trained; made by ``tools/race.py``."""
     return json.loads(read_text(FOLDER / "race.json"))
 
@@ -114,7 +114,7 @@ class Playground(anywidget.AnyWidget):
             small=small,
             _ranges={name: getattr(type(self), name).range for name in sliders},
             _bundle=bundle(NAMES),
-            _race=_race(),
+            _race=stored_race(),
             **sliders,
         )
 

@@ -11,13 +11,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
+from gatebook.files import read_text
 from gatebook.fused.cache import NoCompiler, cache_folder, key
-from gatebook.fused.cpu.build import source
+from gatebook.fused.cpu import build
 from gatebook.fused.cpu.work import FIELDS
 from gatebook.fused.trace import UNITS, Options, like, trace
 from gatebook.gates import GATES, Gate, Gumbel, Uniform
@@ -53,7 +55,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) { return 0; }
 
 @functools.cache
 def compiled(gate: Gate, training: bool) -> bytes:
-    """A gate's scan as a WebAssembly module in single precision, from the cache or made.
+    """A gate's scan in float32 as a WebAssembly module, from the cache or made.
 
     Arguments:
         gate: the point of the grid.
@@ -62,19 +64,32 @@ def compiled(gate: Gate, training: bool) -> bytes:
     Raises:
         NoCompiler: without the package ``ziglang``, or if it fails.
     """
-    text = _source(gate, training)
-    file = cache_folder() / f"{key(text, *FLAGS)}.wasm"
+    file = cache_folder() / f"{_key(gate, training)}.wasm"
     if not file.exists():
-        _compile(text, file)
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _compile(_source(gate, training), file)
     return file.read_bytes()
 
 
-@functools.cache
+def _key(gate: Gate, training: bool) -> str:
+    """Everything that the module rests on."""
+    made_by = read_text(Path(build.__file__)) + build.KERNEL
+    words = [repr(gate), str(training), *FLAGS, WITHOUT_LIBRARY, made_by]
+    return key(*words, torch.__version__, _compiler())
+
+
+def _compiler() -> str:
+    try:
+        return version("ziglang")
+    except PackageNotFoundError:
+        raise NoCompiler("ziglang is missing; allowed: `pip install ziglang`") from None
+
+
 def _source(gate: Gate, training: bool) -> str:
     core = like(LSTMCore(gate, UNITS))
     options = Options(noise=training and gate.noise.draws, training=training)
     step = trace(core, options)
-    return WITHOUT_LIBRARY + source(core, step, options, torch.float32)
+    return WITHOUT_LIBRARY + build.source(core, step, options, torch.float32)
 
 
 def _compile(text: str, file: Path) -> None:
@@ -95,8 +110,7 @@ def _compile(text: str, file: Path) -> None:
 
 def _headers() -> list[str]:
     found = find_spec("ziglang")
-    if found is None or not found.submodule_search_locations:
-        raise NoCompiler("ziglang is missing; allowed: `pip install ziglang`")
+    assert found is not None and found.submodule_search_locations
     folder = Path(found.submodule_search_locations[0]) / "lib" / "libc" / "include"
     return [word for name in HEADERS for word in ("-isystem", str(folder / name))]
 
