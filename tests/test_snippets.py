@@ -32,6 +32,16 @@ def test_the_training_of_the_reference_runs():
     assert names["history"].step == 2
 
 
+def test_the_agent_of_the_reference_runs(capsys):
+    text = python_in(root() / "book/reference/agents.md")
+    shorter = text.replace("updates=500", "updates=2")
+    assert shorter != text
+    names: dict = {}
+    exec(shorter, names)
+    assert names["history"].step == 2
+    assert "random choice" in capsys.readouterr().out
+
+
 def test_three_lines_compress_a_users_own_lstm(tmp_path):
     page = (root() / "book/compression/language.md").read_text()
     lines = re.search(r"^small = .*\n.*\nagain = .*$", page, re.MULTILINE)[0]

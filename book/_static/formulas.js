@@ -3,6 +3,9 @@
 (function () {
   "use strict";
 
+  // Letters as large as the text's: by height alone they come out a fifth larger.
+  window.MathJax = { ...window.MathJax, chtml: { matchFontHeight: false, scale: 1.06 } };
+
   // Who goes to a place inside the page needs all of it to have its height at once.
   const [visit] = performance.getEntriesByType("navigation");
   if (location.hash || visit?.type !== "navigate") return;

@@ -1,7 +1,9 @@
 """gatebook: LSTMs and GRUs with gates that saturate, refine and detach.
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
-    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
+grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory`` (cores
+with a memory), ``fused`` (the loop, fast), ``training``, ``tasks``, ``match`` (a
+world), ``agents``, ``compress`` and ``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     from gatebook.fused import reference
     from gatebook.gates import GATES, NINE, Gate
+    from gatebook.memory.dnc import DNC
     from gatebook.memory.rmc import RMC
     from gatebook.random import reseed
     from gatebook.rnn.cell import GRUCell, LSTMCell
@@ -24,6 +27,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` says the same
     __version__: str
 
 __all__ = [
+    "DNC",
     "GATES",
     "GRU",
     "LSTM",
@@ -38,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DNC": "memory",
     "GATES": "gates",
     "GRU": "rnn",
     "GRUCell": "rnn",
@@ -51,7 +56,7 @@ _HOMES = {
     "reseed": "random",
 }
 _MODULES = (
-    *("checked", "compress", "errors", "files", "fused", "gates", "language"),
+    *("agents", "checked", "compress", "errors", "files", "fused", "gates", "language"),
     *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
 )
 

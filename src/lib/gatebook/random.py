@@ -89,7 +89,7 @@ class Streams:
     def __getitem__(self, key: tuple[str, torch.device | str]) -> torch.Generator:
         if not self.repeating:
             _check_first_pass()
-        if key[0] == "noise":
+        if key[0].endswith("noise"):
             _check_not_batched()
         return self._stream(*key)
 

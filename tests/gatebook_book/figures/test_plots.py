@@ -10,6 +10,7 @@ import pytest
 from gatebook import GATES
 from gatebook_book.figures import plots
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 DARK = "#121212"
 """Background of the dark theme (sphinx-book-theme)."""
@@ -96,32 +97,33 @@ def test_unknown_method_is_named_with_the_nearest():
         plots.style("ur")
 
 
-def test_band_is_the_median_and_the_interpolated_quantiles():
+def test_the_median_is_the_median_and_all_runs():
     _, ax = plt.subplots()
-    plots.band(ax, [0, 1], [[1, 1], [2, 5], [4, 6]], "UR")
-    assert ax.lines[0].get_ydata() == pytest.approx([2, 5])
-    ends = ax.collections[0].get_paths()[0].get_extents().intervaly
-    assert ends == pytest.approx([1.4, 5.6])  # 1 + 0.4 (2-1) and 5 + 0.6 (6-5)
+    plots.median_of_seeds(ax, [0, 1], [[1, 1], [2, 5], [4, 6]], "UR")
+    drawn = [list(line.get_ydata()) for line in ax.lines]
+    assert drawn == [[1, 1], [2, 5], [4, 6], [2, 5]]
 
 
-def test_band_of_a_run_that_diverged_goes_on_without_it():
+def test_the_median_of_a_run_that_diverged_goes_on_without_it():
     _, ax = plt.subplots()
     nan = float("nan")
-    plots.band(ax, [0, 1, 2], [[3, 2, 1], [3, nan, nan], [3, None, None]], "LSTM")
-    assert ax.lines[0].get_ydata() == pytest.approx([3, 2, 1])
-    assert [line.get_xdata()[0] for line in ax.lines[1:]] == [0, 0]
+    plots.median_of_seeds(
+        ax, [0, 1, 2], [[3, 2, 1], [3, nan, nan], [3, None, None]], "LSTM"
+    )
+    assert ax.lines[3].get_ydata() == pytest.approx([3, 2, 1])
+    assert [line.get_xdata()[0] for line in ax.lines[4:]] == [0, 0]
 
 
-def test_band_where_no_run_is_left_is_not_drawn():
+def test_the_median_where_no_run_is_left_is_not_drawn():
     _, ax = plt.subplots()
-    plots.band(ax, [0, 1], [[3, None], [2, None]], "LSTM")
-    assert ax.lines[0].get_xdata() == pytest.approx([0])
+    plots.median_of_seeds(ax, [0, 1], [[3, None], [2, None]], "LSTM")
+    assert all(line.get_xdata() == pytest.approx([0]) for line in ax.lines)
 
 
-def test_band_refuses_curves_of_another_length():
+def test_the_median_refuses_curves_of_another_length():
     _, ax = plt.subplots()
     with pytest.raises(ValueError, match=r"'UR' have shape \(1, 3\); allowed: \(runs"):
-        plots.band(ax, [0, 1], [[1, 2, 3]], "UR")
+        plots.median_of_seeds(ax, [0, 1], [[1, 2, 3]], "UR")
 
 
 def test_histogram_is_a_density():
@@ -157,10 +159,18 @@ def runs():
 def test_learning_curves_names_methods_and_counts_what_diverged():
     fig = plots.learning_curves(runs(), "loss", 2.08, "ln 8", "loss [nats]", log=True)
     (ax,) = fig.axes
-    words = [text.get_text() for text in fig.legends[0].get_texts()]
-    assert words == ["LSTM (1 of 2 diverged)", "UR"]
+    words = [text.get_text() for text in ax.texts]
+    assert words == ["ln 8", "LSTM (1 of 2 diverged)", "UR"]
     assert ax.get_ylabel() == "loss [nats]" and ax.get_yscale() == "log"
-    assert "ln 8" in [text.get_text() for text in ax.texts]
+
+
+def test_names_beside_lines_do_not_overlap_and_keep_the_order():
+    heights = [0.5, 0.51, 0.98, 0.0, 0.02, 0.5]
+    places = plots.spread_out(heights)
+    ordered = sorted(places)
+    assert min(b - a for a, b in itertools.pairwise(ordered)) >= plots.APART - 1e-6
+    assert ordered[0] >= 0 and places[2] == heights[2]
+    assert sorted(range(6), key=places.__getitem__) == [3, 4, 0, 5, 1, 2]
 
 
 def test_accuracy_curves_are_learning_curves_beside_guessing():
@@ -180,11 +190,15 @@ def test_the_house_style_starts_from_matplotlibs_defaults():
     assert plt.rcParams["svg.hashsalt"] == "gatebook"
 
 
-def test_legend_does_not_cover_the_axes():
+def test_a_methods_name_stands_right_of_the_axes_in_its_colour():
     fig = plots.learning_curves(runs(), "loss")
     fig.canvas.draw()
-    legend = fig.legends[0].get_window_extent()
-    assert not legend.overlaps(fig.axes[0].get_window_extent())
+    (axes,) = fig.axes
+    assert [text.get_color() for text in axes.texts] == [
+        plots.COLOURS[text.get_text().split()[0]] for text in axes.texts
+    ]
+    for text in axes.texts:
+        assert Text.get_window_extent(text).x0 > axes.get_window_extent().x1 - 1
 
 
 @pytest.mark.parametrize(
@@ -227,10 +241,10 @@ def svg():
     return out.getvalue()
 
 
-def test_svg_is_transparent_text_and_always_the_same():
+def test_svg_is_transparent_needs_no_font_and_is_always_the_same():
     first = svg()
     assert first == svg()
-    assert "<text" in first and ">step</text>" in first
+    assert "<text" not in first and "font-family" not in first
     assert "fill: #ffffff" not in first and "<dc:date>" not in first
 
 

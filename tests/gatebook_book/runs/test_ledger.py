@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from gatebook_book.runs.claims import Claim, of_profile
-from gatebook_book.runs.ledger import entries, rows, verdict
+from gatebook_book.runs.ledger import entries, verdict
 
 
 def run(name, loss, status="finished", seed=0, **parameters):
@@ -49,14 +49,14 @@ LOST = runs_of("C", *[0.1] * 3, status="diverged")
     ],
 )
 def test_a_rule_is_worked_out_from_the_runs(rule, holds):
-    expected = "reproduced" if holds else "not at this size"
+    expected = "agrees (small)" if holds else "differs (small)"
     assert verdict(claim(rule), RUNS) == expected
 
 
 def test_a_weaker_rule_gives_partly():
     weak = {"partly": 'median("UR") < 1'}
-    assert verdict(claim('median("UR") < 0.01', **weak), RUNS) == "partly"
-    assert verdict(claim('median("UR") < 1', **weak), RUNS) == "reproduced"
+    assert verdict(claim('median("UR") < 0.01', **weak), RUNS) == "partly (small)"
+    assert verdict(claim('median("UR") < 1', **weak), RUNS) == "agrees (small)"
 
 
 def test_a_method_without_a_run_is_an_honest_blank():
@@ -67,14 +67,14 @@ def test_a_method_without_a_run_is_an_honest_blank():
 
 @pytest.mark.parametrize("sign", ["<", ">"])
 def test_nothing_holds_of_a_method_whose_runs_all_diverged(sign):
-    assert verdict(claim(f'median("C") {sign} 1'), LOST) == "not at this size"
-    assert verdict(claim('diverged("C") == 3'), LOST) == "reproduced"
+    assert verdict(claim(f'median("C") {sign} 1'), LOST) == "differs (small)"
+    assert verdict(claim('diverged("C") == 3'), LOST) == "agrees (small)"
 
 
 @pytest.mark.parametrize("pair", ['median("C"), median("UR")', 'low("UR"), low("C")'])
 @pytest.mark.parametrize("rule", ["min({}) < 9", "max({}) < 9", "0 < min({}, 1)"])
 def test_nor_of_an_extreme_that_it_is_part_of(rule, pair):
-    assert verdict(claim(rule.format(pair)), RUNS + LOST) == "not at this size"
+    assert verdict(claim(rule.format(pair)), RUNS + LOST) == "differs (small)"
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_two_seeds_are_no_verdict():
 
 def test_two_settings_of_three_seeds_are_three_seeds():
     runs = RUNS + runs_of("UR", 0.1, 0.2, 0.6, length=9)
-    assert verdict(claim('seeds("UR") == 3'), runs) == "reproduced"
+    assert verdict(claim('seeds("UR") == 3'), runs) == "agrees (small)"
 
 
 def test_only_runs_with_the_claims_parameters_count():
     runs = runs_of("UR", 0.1, 0.1, 0.1) + runs_of("UR", 0.9, 0.9, 0.9, length=9)
     assert verdict(claim('median("UR") == 0.9', where={"length": 9}), runs) == (
-        "reproduced"
+        "agrees (small)"
     )
 
 
@@ -161,7 +161,7 @@ def test_a_row_shows_both_figures_the_scale_and_the_command(book):
     book(ENTRY, runs=RUNS)
     (row,) = entries("memory/copy")
     assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
-    assert (row.seeds, row.diverged, row.verdict) == (6, 0, "reproduced")
+    assert (row.runs, row.diverged, row.verdict) == (6, 0, "agrees (small)")
     assert row.scale == "laptop, N = 5"
     assert row.command == "gatebook run memory/copy --profile laptop --fresh"
 
@@ -179,13 +179,13 @@ def test_runs_of_the_papers_size_come_first(book):
     (row,) = entries("memory/copy")
     assert (row.scale, row.verdict) == ("paper, N = 5", "contradicted")
     assert row.command == "gatebook run memory/copy --profile paper --fresh"
-    assert row.evidence == "paper, N = 5: contradicted; laptop, N = 5: reproduced"
+    assert row.evidence == "paper, N = 5: contradicted; laptop, N = 5: agrees (small)"
 
 
 def test_a_claim_without_runs_says_so(book):
     book(ENTRY)
     (row,) = entries("memory/copy")
-    assert (row.ours, row.seeds, row.scale, row.verdict) == ("–", 0, "–", "no run")
+    assert (row.ours, row.runs, row.scale, row.verdict) == ("–", 0, "–", "no run")
 
 
 @pytest.mark.parametrize(
@@ -210,11 +210,13 @@ def test_a_page_without_claims_is_named(book):
         entries("memory/cpy")
 
 
-def test_a_pages_table_has_the_lines_without_the_command(book):
+def test_a_line_has_the_figure_of_each_run_and_the_rules_that_were_tried(book):
     book(ENTRY, runs=RUNS)
-    (row,) = rows("memory/copy")
-    assert row["here"] == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
-    assert "command" not in row
+    (row,) = entries("memory/copy")
+    assert row.ours == "UR 0.2 [0.1, 0.6]; LSTM 2 [2, 2]"
+    assert row.values == {"UR": [0.1, 0.2, 0.6], "LSTM": [2, 2, 2]}
+    assert row.rules == {"reproduced": 'median("UR") < 0.3'}
+    assert row.fixed == ""  # the folder has no history
 
 
 OWN = {
@@ -235,12 +237,12 @@ OWN = {
     ],
 )
 def test_runs_that_were_stopped_early_are_judged_by_their_own_rules(book, losses, word):
-    book(ENTRY | OWN, runs=RUNS)  # reproduced at the smaller size
+    book(ENTRY | OWN, runs=RUNS)  # agrees at the smaller size
     runs = runs_of("UR", *losses, length=9) + runs_of("LSTM", 2.0, 2.0, 2.0, length=9)
     book(ENTRY | OWN, runs=runs, profile="own")
     (row,) = entries("memory/copy")
     assert (row.verdict, row.scale) == (word, "own, N = 9")
-    assert "laptop, N = 5: reproduced; not waited for: the end" in row.evidence
+    assert "laptop, N = 5: agrees (small); not waited for: the end" in row.evidence
     assert ("would settle it" in row.evidence) == (word == "undecided")
 
 
@@ -248,14 +250,15 @@ def test_runs_of_two_seeds_leave_the_verdict_to_the_smaller_size(book):
     book(ENTRY, runs=RUNS)
     book(ENTRY, runs=runs_of("UR", 9, 9) + runs_of("LSTM", 9, 9), profile="own")
     (row,) = entries("memory/copy")
-    assert (row.verdict, row.scale) == ("reproduced", "laptop, N = 5")
-    assert row.evidence.endswith("own, N = 5: no run")
+    assert (row.verdict, row.scale) == ("agrees (small)", "laptop, N = 5")
+    assert "; own, N = 5: no run; would settle it" in row.evidence
 
 
 def test_the_papers_own_size_can_contradict_a_claim():
     rule = 'median("UR") < 0.01'
-    assert verdict(claim(rule), RUNS) == "not at this size"
+    assert verdict(claim(rule), RUNS) == "differs (small)"
     assert verdict(claim(rule, papers_size=True), RUNS) == "contradicted"
+    assert verdict(claim('median("UR") < 1', papers_size=True), RUNS) == "reproduced"
     assert verdict(claim(rule), RUNS, "own") == "undecided"
     assert verdict(claim(rule), RUNS, "paper") == "contradicted"
 
@@ -276,7 +279,7 @@ def test_an_effect_is_shown_for_each_size(book):
     )
     (row,) = entries("memory/copy")
     assert "own, N = 5: undecided, effect -0.5; " in row.evidence
-    assert "laptop, N = 5: reproduced, effect +1.8" in row.evidence
+    assert "laptop, N = 5: agrees (small), effect +1.8" in row.evidence
 
 
 def test_an_unknown_rule_of_the_own_size_is_named(book):

@@ -18,6 +18,7 @@ def test_the_median_counts_diverged_runs():
         "high": pytest.approx(0.9),
         "seeds": 4,
         "diverged": 1,
+        "values": [0.1, 0.3, 0.9],
     }
     assert median_of([], "loss")["median"] is None
     assert median_of(runs[3:], "loss")["median"] is None

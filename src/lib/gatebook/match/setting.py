@@ -1,6 +1,7 @@
 """What decides an episode of Image Match: the rooms, the lengths, the rewards."""
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 from gatebook.errors import (
@@ -100,7 +101,7 @@ class Match:
         rest = {"colours": 3, "wrong": 0.0, "apple": (1.0, 10.0), "layout": layout}
         return cls(mode, **{**lengths, **rest, **options})
 
-    @property
+    @cached_property
     def rooms(self) -> Rooms:
         """The rooms that are played in."""
         reduced = {"passive": rooms.PASSIVE, "active": rooms.ACTIVE}
@@ -111,7 +112,7 @@ class Match:
         """T, the steps of an episode."""
         return self.explore + self.delay + self.choose
 
-    @property
+    @cached_property
     def switches(self) -> int:
         """S, how many switches there are."""
         return len(places(self.rooms.switches, "s"))

@@ -237,7 +237,7 @@ AnyCore = Core | UpdateCore
 """What can be traced: a core, or the update alone."""
 
 
-def _note_words(core: Core) -> None:
+def _note_words(core: AnyCore) -> None:
     """Keep in ``words`` what the core is: a compiler can compare a string."""
     object.__setattr__(core, "words", repr(core))
 

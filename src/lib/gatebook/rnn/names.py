@@ -114,7 +114,7 @@ def check_gate(
     found = metadata.get("gate", _standard(module)) if named is None else _text(named)
     if found in (own, None):
         return None
-    if named is None and not metadata:
+    if named is None and not (metadata and found):
         whose = f", so that its weights are torch's, {found!r}" if found else ""
         raise ValueError(
             f"the state names no gate{whose}; allowed: {own!r}, the module's. Weights "

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -27,10 +28,12 @@ def record(model: nn.Module) -> Iterator[Record]:
 
     A core with a memory has one layer, ``"l0"``. An `RMC`'s gates are (T, B, N, D), and
     ``"attention"`` holds the weights by which slots read rows, the input's row last:
-    (T, B, blocks, heads, N, N + 1).
+    (T, B, blocks, heads, N, N + 1). A `DNC` has a second layer, ``"memory"``, with
+    the addresses (allocation, usage, links, the weights by which it wrote and read),
+    what the controller asked, the memory after the step, and the gate that overwrites.
 
     Arguments:
-        model: an `LSTM`, a `GRU` or an `RMC`, or a module that holds one.
+        model: an `LSTM`, a `GRU`, an `RMC` or a `DNC`, or a module that holds one.
 
     Raises:
         ValueError: if ``model`` holds no such layer, or more than one.
@@ -77,6 +80,7 @@ def unit_means(
     x: Tensor | PackedSequence,
     gate: str = "effective_forget",
     layer: str = "l0",
+    steps: Bool[Tensor, "T B"] | None = None,
 ) -> list[float]:
     """Each unit's mean activation over time and batch, as in P2 Figure 4 (D.1).
 
@@ -88,6 +92,7 @@ def unit_means(
         x: a batch, (T, B, features), or packed sequences.
         gate: the gate's name in the record.
         layer: the layer's name in the record.
+        steps: which steps of a padded batch count; all of them by default.
 
     Returns:
         H values in [0, 1].
@@ -97,4 +102,6 @@ def unit_means(
     check_choice("layer", layer, gates)
     check_choice("gate", gate, gates[layer])
     values = gates[layer][gate].data  # (T, B, H), or (steps, H) if packed
+    if steps is not None:
+        values = values[steps]
     return values.flatten(0, -2).mean(0).tolist()

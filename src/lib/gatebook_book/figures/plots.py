@@ -20,6 +20,7 @@ from IPython import get_ipython
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 INK = "#767676"
@@ -98,7 +99,7 @@ _RC: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "lines.markersize": 5,
     "savefig.transparent": True,
-    "svg.fonttype": "none",  # text stays text: searched, copied, scaled
+    "svg.fonttype": "path",  # no machine lacks a letter; the alt text is read
     "svg.hashsalt": "gatebook",  # the same figure gives the same bytes
 }
 
@@ -132,30 +133,27 @@ def style(method: str) -> dict[str, Any]:
     return {"color": COLOURS[method], **STYLES[method]}
 
 
-def band(
+def median_of_seeds(
     ax: Axes,
     x: Sequence[float],
     curves: Sequence[Sequence[float | None]],
     method: str,
     *,
-    quantiles: tuple[float, float] = (0.2, 0.8),
     label: str | None = None,
 ) -> None:
-    """Draw the median of several runs and a band between two quantiles.
+    """Draw several runs as thin lines, and their median.
 
-    P2 D.1 shows the median of three seeds with a 60 % band, hence the default.
-    Quantiles are interpolated: with three seeds a < b < c the band goes from
-    a + 0.4 (b - a) to b + 0.6 (c - b), so it shows spread and is not a confidence
-    interval. ``None`` and NaN mean that a run has ended: the median is then taken
-    over the others, and a cross marks the run's last value.
+    P2 D.1 has a 60 % band in their place. With three seeds its ends lie between the
+    runs, and it is narrower than what it stands for. ``None`` and NaN mean that a run
+    has ended: the median is then taken over the others, and a cross marks the run's
+    last value.
 
     Arguments:
         ax: where to draw.
         x: the S common steps.
         curves: one curve of S values per run.
         method: decides colour, line and marker.
-        quantiles: lower and upper end of the band, in [0, 1].
-        label: name in the legend; the method by default.
+        label: name in a legend; the method by default.
 
     Raises:
         ValueError: for an unknown method, or curves whose length is not S.
@@ -170,15 +168,16 @@ def band(
             f"allowed: (runs, {len(x)}), one value a step"
         )
     steps, values = _some(np.asarray(x, dtype=float), values)
-    low, middle, high = np.nanquantile(values, (quantiles[0], 0.5, quantiles[1]), 0)
-    ax.fill_between(steps, low, high, color=look["color"], alpha=0.18, linewidth=0)
+    if len(values) > 1:
+        ax.plot(steps, values.T, color=look["color"], alpha=0.45, linewidth=0.7)
+    middle = np.nanmedian(values, 0)
     every = max(1, len(steps) // 8)
     ax.plot(steps, middle, label=label or method, markevery=every, **look)
     _mark_ends(ax, steps, values, look["color"])
 
 
 def _some(x: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Only the steps at which a run is left; nanquantile warns at the others."""
+    """Only the steps at which a run is left; nanmedian warns at the others."""
     kept = np.isfinite(values).any(axis=0)
     return x[kept], np.where(np.isfinite(values), values, np.nan)[:, kept]
 
@@ -218,9 +217,9 @@ def learning_curves(
     *,
     xlabel: str = "step",
     log: bool = False,
-    quantiles: tuple[float, float] = (0.2, 0.8),
+    ylim: tuple[float, float] | None = None,
 ) -> Figure:
-    """Median and band over the seeds of each method, with a legend below the axes.
+    """Each method's seeds and their median, and its name at the line's end.
 
     Arguments:
         runs: stored runs with ``name``, ``status`` and ``curves``; ``curves`` holds
@@ -232,7 +231,7 @@ def learning_curves(
         ylabel: the score's name and unit; ``score`` by default.
         xlabel: what a step is.
         log: logarithmic vertical axis.
-        quantiles: ends of the band, as in `band`.
+        ylim: ends of the vertical axis; those of the curves by default.
 
     Raises:
         ValueError: for an unknown method, or a score that a run lacks.
@@ -245,25 +244,91 @@ def learning_curves(
     for method in _names(runs):
         own = [run for run in runs if run["name"] == method]
         x, curves = _aligned(own, score)
-        band(ax, x, curves, method, quantiles=quantiles, label=_label(method, own))
+        median_of_seeds(ax, x, curves, method, label=_label(method, own))
+    medians = [line for line in ax.lines if str(line.get_label())[0] != "_"]
     if baseline is not None:
         _baseline(ax, baseline, baseline_label)
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
-    fig.legend(loc="outside lower center", ncols=5, handlelength=3.2, fontsize=9)
+    ax.set_ylim(ylim)
+    name_lines(ax, medians)
     return fig
 
 
-def accuracy_curves(
-    runs: Sequence[dict[str, Any]],
-    guess: float = 0.1,
-    quantiles: tuple[float, float] = (0.25, 0.75),
-) -> Figure:
+APART = 0.055
+"""Least distance of two names beside lines, as a share of the axes' height."""
+
+
+def name_lines(ax: Axes, lines: Sequence[Line2D]) -> None:
+    """Write each line's label to the right of its end, in its colour.
+
+    Names that would overlap are moved apart, and a thin line leads to each. Call it
+    when the axes have their limits.
+    """
+    ends = [(line, np.asarray(line.get_xydata())[-1:]) for line in lines]
+    shown = [(line, *end[0]) for line, end in ends if len(end)]
+    heights = [_height(ax, x, y) for _, x, y in shown]
+    for (line, x, y), place in zip(shown, spread_out(heights), strict=True):
+        colour = line.get_color()
+        ax.annotate(
+            str(line.get_label()),
+            (x, y),
+            xytext=(1.04, place),
+            textcoords=ax.transAxes,
+            color=colour,
+            fontsize=9,
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.6, "alpha": 0.6},
+        )
+
+
+def _height(ax: Axes, x: float, y: float) -> float:
+    """A point's height as a share of the axes', kept within them."""
+    at = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))
+    return float(np.clip(at[1], 0, 1))
+
+
+def spread_out(heights: Sequence[float]) -> list[float]:
+    """Heights that are at least `APART` apart, in the order and near those given.
+
+    Neighbours that are too close become a group around their mean, and groups that
+    then touch become one.
+
+    Example:
+        >>> spread_out([0.5, 0.9, 0.5])
+        [0.4725, 0.9, 0.5275]
+    """
+    order = sorted(range(len(heights)), key=heights.__getitem__)
+    groups: list[list[int]] = []
+    for k in order:
+        groups.append([k])
+        while len(groups) > 1 and _touch(groups[-2], groups[-1], heights):
+            groups[-2:] = [groups[-2] + groups[-1]]
+    places = {
+        k: round(_lowest(group, heights) + APART * i, 6)
+        for group in groups
+        for i, k in enumerate(group)
+    }
+    return [places[k] for k in range(len(heights))]
+
+
+def _lowest(group: list[int], heights: Sequence[float]) -> float:
+    """Where a group's lowest name stands."""
+    middle = sum(heights[k] for k in group) / len(group)
+    return max(0.0, middle - APART * (len(group) - 1) / 2)
+
+
+def _touch(low: list[int], high: list[int], heights: Sequence[float]) -> bool:
+    top = _lowest(low, heights) + APART * len(low)
+    return top > _lowest(high, heights)
+
+
+def accuracy_curves(runs: Sequence[dict[str, Any]], guess: float = 0.1) -> Figure:
     """`learning_curves` of the validation accuracy of runs on images.
 
     Arguments:
         runs: as there.
         guess: the accuracy of guessing.
-        quantiles: as there.
     """
     return learning_curves(
         runs,
@@ -271,7 +336,6 @@ def accuracy_curves(
         baseline=guess,
         baseline_label="guessing",
         ylabel="accuracy",
-        quantiles=quantiles,
     )
 
 

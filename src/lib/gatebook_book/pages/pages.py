@@ -33,6 +33,7 @@ RULES: dict[str, Callable[[str, Any], None]] = {
     r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
+    r"nesting|slots|heads|rows|reads": check_count,
     r"p|dropout_\w+|weight_drop": check_probability,
     r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,
@@ -213,7 +214,7 @@ def _check_masters(gates: list[str], hidden_size: int | None) -> None:
 
 
 CELL = re.compile(
-    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters\]\n(.*?)^```$", re.M | re.S
+    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters[^\]\n]*\]\n(.*?)^```$", re.M | re.S
 )
 """The cell of parameters in a page's text."""
 

@@ -13,19 +13,22 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
+from gatebook_book.runs.history import last_change
 from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
 """From the largest runs to the smallest. The largest that can judge a claim does."""
 
-OTHERWISE = {
-    "paper": "contradicted",
-    "own": "undecided",
-    "laptop": "not at this size",
+OTHERWISE = {"paper": "contradicted", "own": "undecided", "laptop": "contradicted"}
+"""The verdict where no rule holds; runs stopped early contradict by a rule alone."""
+
+SMALL = {
+    "reproduced": "agrees (small)",
+    "partly": "partly (small)",
+    "contradicted": "differs (small)",
 }
-"""The verdict where no rule holds. Only runs of the paper's own size can contradict it,
-and runs that were stopped early only by a rule."""
+"""The words for runs smaller than the paper's, weak evidence in either direction."""
 
 LEAST_SEEDS = 3
 """With fewer of a method there is no verdict."""
@@ -54,7 +57,7 @@ NOTHING_TO_SHOW = "–"
 
 
 def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
-    """One of `claims.RULES`, what `OTHERWISE` has for the profile, or ``"no run"``.
+    """One of `claims.RULES`, of `OTHERWISE` or of `SMALL`, or ``"no run"``.
 
     A rule is an expression over ``median(method)``, ``low``, ``high``, ``seeds`` and
     ``diverged``, each with a metric as an optional second argument, with arithmetic,
@@ -68,13 +71,20 @@ def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
     if claim.metric is None:
         return "no run"
     try:
-        for word in RULES:
-            rule = getattr(claim, word)
-            if rule is not None and _holds(rule, claim, runs):
-                return word
+        word = _word(claim, runs, profile)
     except _NoRun:
         return "no run"
-    return "contradicted" if claim.papers_size else OTHERWISE[profile]
+    small = profile == "laptop" and not claim.papers_size
+    return SMALL[word] if small else word
+
+
+def _word(claim: Claim, runs: list[Run], profile: str) -> str:
+    """The first rule that holds, whatever the runs' size."""
+    for word in RULES:
+        rule = getattr(claim, word)
+        if rule is not None and _holds(rule, claim, runs):
+            return word
+    return OTHERWISE[profile]
 
 
 class _NoRun(Exception):
@@ -170,9 +180,11 @@ class Size:
         profile: its name.
         claim: as it is judged there.
         scale: the profile and its sizes.
-        ours: the figures, method by method.
-        seeds: stored runs that count.
+        ours: the figures, method by method, in words.
+        values: the figures of the runs that did not diverge, by method.
+        runs: how many stored runs count.
         diverged: those of them that diverged.
+        first_day: when the first of them ended.
         verdict: by the rules that hold there.
         effect: as `effect` has it.
     """
@@ -181,8 +193,10 @@ class Size:
     claim: Claim
     scale: str
     ours: str
-    seeds: int
+    values: dict[str, list[float]]
+    runs: int
     diverged: int
+    first_day: str
     verdict: str
     effect: float | None
 
@@ -203,7 +217,7 @@ def stored(page: str) -> Kept:
 def sizes(claim: Claim, kept: Kept) -> list[Size]:
     """What the profiles that have runs for a claim say, the largest first."""
     found = (_size(claim, profile, kept[profile]) for profile in PROFILES)
-    return [size for size in found if size.seeds]
+    return [size for size in found if size.runs]
 
 
 def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
@@ -216,8 +230,10 @@ def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
         scale=_scale(profile, counted),
         ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"])
         or NOTHING_TO_SHOW,
-        seeds=sum(s["seeds"] for s in found.values()),
+        values={m: s["values"] for m, s in found.items() if s["seeds"]},
+        runs=sum(s["seeds"] for s in found.values()),
         diverged=sum(s["diverged"] for s in found.values()),
+        first_day=min((run.get("date", "") for run in counted), default=""),
         verdict=verdict(own, runs, profile),
         effect=effect(own, runs),
     )
@@ -229,6 +245,7 @@ class Row:
 
     The figures and the verdict are those of the largest size that can judge the
     claim; ``evidence`` has all sizes that there are, and what would settle it.
+    ``fixed`` is the commit and the day of the rules that decide.
     """
 
     claim: str
@@ -236,9 +253,14 @@ class Row:
     source: str
     paper: str
     ours: str
-    seeds: int
+    metric: str
+    values: dict[str, list[float]]
+    runs: int
     diverged: int
+    first_day: str
     scale: str
+    rules: dict[str, str]
+    fixed: str
     verdict: str
     evidence: str
     page: str
@@ -257,16 +279,6 @@ def all_entries() -> Iterator[Row]:
         yield from entries(page)
 
 
-def rows(page: str) -> list[dict[str, Any]]:
-    """One page's lines as its table "paper and here", for `plots.table`."""
-    shown = ("claim", "source", "paper", "ours", "scale", "seeds", "diverged")
-    heads = {"ours": "here", "scale": "our size", "diverged": "diverged"}
-    return [
-        {heads.get(name, name): getattr(entry, name) for name in (*shown, "verdict")}
-        for entry in entries(page)
-    ]
-
-
 def _row(claim: Claim, kept: Kept) -> Row:
     found = sizes(claim, kept)
     judge = next((size for size in found if size.verdict != "no run"), None)
@@ -280,9 +292,14 @@ def _row(claim: Claim, kept: Kept) -> Row:
         source=claim.source,
         paper=claim.paper,
         ours=judge.ours,
-        seeds=judge.seeds,
+        metric=claim.metric or "",
+        values=judge.values,
+        runs=judge.runs,
         diverged=judge.diverged,
+        first_day=judge.first_day,
         scale=judge.scale,
+        rules=_rules(judge.claim),
+        fixed=_fixed(claim, judge.profile),
         verdict=judge.verdict,
         evidence=_evidence(claim, judge, found),
         page=claim.page,
@@ -290,10 +307,22 @@ def _row(claim: Claim, kept: Kept) -> Row:
     )
 
 
+def _rules(claim: Claim) -> dict[str, str]:
+    """The rules of a claim at a profile, in the order in which they are tried."""
+    found = {word: getattr(claim, word) for word in RULES}
+    return {word: " ".join(rule.split()) for word, rule in found.items() if rule}
+
+
+def _fixed(claim: Claim, profile: str) -> str:
+    """The commit and the day of the rules; nothing where git does not know."""
+    change = last_change(claim, profile)
+    return f"{change.commit}, {change.day}" if change else ""
+
+
 def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:
     """All sizes, the judging one first, and what would settle the claim."""
     others = [size for size in found if size is not judge]
-    words = [str(size) for size in [judge, *others] if size.seeds]
+    words = [str(size) for size in [judge, *others] if size.runs]
     if judge.claim.not_waited_for:
         words.append(f"not waited for: {judge.claim.not_waited_for}")
     if settles := _settles(claim, judge):
@@ -305,12 +334,17 @@ def _settles(claim: Claim, judge: Size) -> str:
     """What is still to be done; nothing where the paper's own size has judged."""
     if claim.settles:
         return claim.settles
-    open_ones = ("undecided", "not at this size", "no run")
-    if judge.verdict not in open_ones or not claim.metric:
+    open_ones = ("undecided", "no run", *SMALL.values())
+    if judge.verdict not in open_ones or not claim.metric or is_ours(claim):
         return ""
     if judge.verdict == "undecided":
         return "the paper's number of steps"
     return "runs of the paper's size"
+
+
+def is_ours(claim: Claim) -> bool:
+    """Whether no paper makes the claim, so that there is no paper's size."""
+    return claim.source.startswith("ours")
 
 
 def _words(method: str, s: dict[str, Any]) -> str:

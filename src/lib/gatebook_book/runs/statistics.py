@@ -10,7 +10,7 @@ from gatebook_book.runs.store import Run
 
 
 def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
-    """Median, lowest, highest of a metric, how many seeds, how many runs diverged.
+    """Median, lowest, highest, all values, how many seeds, how many runs diverged.
 
     A diverged run has no figure and is counted, not dropped in silence.
 
@@ -19,13 +19,14 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
             of; of an infinite one JSON holds none.
     """
     if not runs:
-        return spread([]) | {"seeds": 0, "diverged": 0}
+        return spread([]) | {"seeds": 0, "diverged": 0, "values": []}
     known = {name for run in runs for name in run["metrics"]}
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; {suggest(metric, known)}")
     done = [_number(run, metric) for run in runs if run["status"] == "finished"]
     counts = {"seeds": len({run["seed"] for run in runs})}
-    return spread(done) | counts | {"diverged": len(runs) - len(done)}
+    lost = {"diverged": len(runs) - len(done)}
+    return spread(done) | counts | lost | {"values": sorted(done)}
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gatebook.errors import check_choice
-from gatebook.rnn.module import GRU, LSTM, RNN
+from gatebook.memory import DNC, RMC
+from gatebook.rnn.module import GRU, LSTM
 from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
 from gatebook.training.loop import (
@@ -18,13 +19,19 @@ from gatebook.training.loop import (
     evaluate,
     fit_together,
 )
+from torch import nn
 
 from gatebook_book.runs.progress import show_progress
 from gatebook_book.runs.statistics import first_below
 from gatebook_book.runs.store import Run, Store, read
 from gatebook_book.tasks.pixels import Pixels
 
-CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}
+CORES: dict[str, Callable[..., nn.Module]] = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "RMC": RMC,
+    "DNC": DNC,
+}
 """The cores by the names that pages give them."""
 
 Measure = Callable[[SequenceModel, Task, History], dict[str, float]]
@@ -43,8 +50,8 @@ class Point:
         seed: decides the weights and the model's random streams.
         task: with its own seed.
         plan: how to train.
-        hidden_size: H.
-        core: ``"LSTM"`` or ``"GRU"``.
+        hidden_size: H; of an RMC the width of a slot.
+        core: one of `CORES`.
         options: of the module and the head: ``gate``, ``h_detach``, ``zoneout``,
             ``head_size``, …
     """
@@ -123,9 +130,13 @@ def image_scores(
 
 
 def forget_gates(model: SequenceModel, task: Task) -> list[float]:
-    """A look: each unit's mean effective forget gate on the validation set."""
+    """A look: each unit's mean effective forget gate on the validation set.
+
+    Padding is left out.
+    """
     x, _ = task.validation()[0]
-    return unit_means(model, x.to(next(model.parameters()).device))
+    x = x.to(next(model.parameters()).device)
+    return unit_means(model, x, steps=model.real_steps(x))
 
 
 def train_all(

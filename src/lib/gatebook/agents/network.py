@@ -1,0 +1,176 @@
+"""An agent's network: an encoder, a recurrent core, a policy and a value."""
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatebook.errors import check_choice, check_count
+from gatebook.match.features import FEATURES
+from gatebook.match.rooms import MOVES
+from gatebook.rnn import GRU, LSTM
+
+HEAD = 128
+"""Units of the hidden layer in each head."""
+
+
+@runtime_checkable
+class Core(Protocol):
+    """What stands between encoder and heads: `gatebook.LSTM`, or what is called as it.
+
+    ``state`` is whatever the core gives back; ``None`` begins an episode.
+    """
+
+    def __call__(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]:
+        """From (T, B, I) to (T, B, O), and the last state."""
+
+    def step(self, x: Tensor, state: Any = None, /) -> tuple[Tensor, Any]:
+        """One step, from (B, I) to (B, O)."""
+
+
+class Said(NamedTuple):
+    """What a network says at each step.
+
+    Attributes:
+        logits: of the actions, (T, B, A).
+        values: the return that it expects, (T, B).
+    """
+
+    logits: Float[Tensor, "T B A"]
+    values: Float[Tensor, "T B"]
+
+
+class Network(nn.Module):
+    """Encoder, core, and two heads that read the core's output and the encoder's.
+
+    Which way the remembered colour lies is a matter of memory and picture together,
+    so that each head has a hidden layer.
+
+    Arguments:
+        core: a recurrent module, time first.
+        input_size: features of a picture.
+        code: units of the encoder, which are the core's input.
+        actions: how many there are.
+
+    Example:
+        >>> network = Network(LSTM(64, 32, gate="UR"))
+        >>> network(torch.zeros(7, 3, 80)).logits.shape
+        torch.Size([7, 3, 4])
+    """
+
+    core: Core
+
+    def __init__(
+        self,
+        core: Core,
+        input_size: int = FEATURES,
+        code: int = 64,
+        actions: int = len(MOVES),
+    ):
+        super().__init__()
+        check_count("actions", actions)
+        self.encoder = nn.Linear(input_size, code)
+        nn.init.orthogonal_(self.encoder.weight, math.sqrt(2))
+        nn.init.zeros_(self.encoder.bias)
+        self.core = core  # an nn.Module, so that its weights are found
+        width = output_width(core) + code
+        self.value = _head(width, nn.Linear(HEAD, 1))
+        chooses = nn.Linear(HEAD, actions)
+        with torch.no_grad():  # nearly uniform actions at the start
+            chooses.weight.mul_(0.1)
+        nn.init.zeros_(chooses.bias)
+        self.policy = _head(width, chooses)
+
+    def forward(self, x: Float[Tensor, "T B I"], state: Any = None) -> Said:
+        """Policy and value at each step of a whole sequence.
+
+        Arguments:
+            x: pictures and what goes with them, see `gatebook.match.encode`.
+            state: the core's before the first of them.
+        """
+        code = F.relu(self.encoder(x))
+        both = torch.cat([self.core(code, state)[0], code], -1)
+        return Said(self.policy(both), self.value(both)[..., 0])
+
+    def step(
+        self, x: Float[Tensor, "B I"], state: Any = None
+    ) -> tuple[Float[Tensor, "B A"], Any]:
+        """The actions' logits at one step, and the core's new state."""
+        code = F.relu(self.encoder(x))
+        out, state = self.core.step(code, state)
+        return self.policy(torch.cat([out, code], -1)), state
+
+
+def _head(width: int, last: nn.Linear) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, HEAD), nn.ReLU(), last)
+
+
+def output_width(core: Any) -> int:
+    """How many numbers a core gives out at a step."""
+    return int(getattr(core, "output_width", None) or core.hidden_size)
+
+
+class Answerer(nn.Module):
+    """A network that is asked once, at the last step: for `gatebook.match.Labelled`.
+
+    The same weights as an agent's: what answers is its policy.
+
+    Arguments:
+        network: with as many actions as there are answers.
+    """
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "1 B A"]:
+        """The logits of the answers."""
+        return self.network(x).logits[-1:]
+
+
+CORES: dict[str, Callable[..., Core]] = {"LSTM": LSTM, "GRU": GRU}
+"""The cores by name."""
+
+
+def build(
+    core: str = "LSTM",
+    hidden_size: int = 64,
+    seed: int = 0,
+    *,
+    actions: int = len(MOVES),
+    code: int = 64,
+    **options: Any,
+) -> Network:
+    """A network whose weights and random streams a seed decides.
+
+    Arguments:
+        core: a name in `CORES`.
+        hidden_size: H, the core's second argument.
+        seed: of weights and streams. Torch's default generator is left as it was.
+        actions: how many there are, or how many answers.
+        code: units of the encoder.
+        options: of the core: ``gate``, …
+
+    Raises:
+        ValueError: for an unknown core, or a gate or size that it does not take.
+        TypeError: for an option that it does not have.
+
+    Example:
+        >>> build("GRU", 32, gate="UR").core
+        GRU(64, 32, gate=UR)
+    """
+    check_choice("core", core, CORES)
+    check_count("code", code)
+    kind = CORES[core]
+    known = [n for n in inspect.signature(kind).parameters if n != "seed"]
+    for name in options:
+        check_choice(f"option of {core}", name, known)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        made = kind(code, hidden_size, seed=seed, **options)
+        return Network(made, code=code, actions=actions)

@@ -1,0 +1,231 @@
+"""What the controller of a differentiable neural computer asks of its memory.
+
+Graves et al. 2016, "interface parameters"; and a gate of the grid in place of the erase
+vector, which is ours.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatebook.gates import (
+    Blocks,
+    Chrono,
+    Full,
+    Gate,
+    Master,
+    Ordered,
+    Uniform,
+    resolve,
+)
+from gatebook.recurrence.cells import split
+from gatebook.rnn import checks, names
+
+
+class Asked(NamedTuple):
+    """What the controller asks of the memory in one step.
+
+    Arguments:
+        read_keys: what each head looks for.
+        read_strengths: β ≥ 1, how sharply.
+        write_key: what the write head looks for.
+        write_strength: β ≥ 1.
+        erase: e, what a write takes from the row; 1 - f, if a gate of the grid writes.
+        vector: v, what it adds; times the gate's i, if a gate of the grid writes.
+        free: φ, whether what a head has read is no longer needed.
+        allocation_gate: g_a, to a free row (1) or to one found by content (0).
+        write_gate: g_w, whether to write at all.
+        modes: π, the weights of backward, content and forward; they sum to 1.
+    """
+
+    read_keys: Float[Tensor, "B R W"]
+    read_strengths: Float[Tensor, "B R"]
+    write_key: Float[Tensor, "B 1 W"]
+    write_strength: Float[Tensor, "B 1"]
+    erase: Float[Tensor, "B W"]
+    vector: Float[Tensor, "B W"]
+    free: Float[Tensor, "B R"]
+    allocation_gate: Float[Tensor, "B 1"]
+    write_gate: Float[Tensor, "B 1"]
+    modes: Float[Tensor, "B R 3"]
+
+
+@dataclass(frozen=True)
+class WriteCore:
+    """The gate of the grid that says how a row is overwritten.
+
+    Arguments:
+        gate: the point of the grid.
+        hidden_size: W, the numbers of a row, each of which has a gate.
+    """
+
+    gate: Gate
+    hidden_size: int
+    tied = False
+
+    def blocks(self) -> dict[str, int]:
+        """The gate's blocks and their sizes, K rows in all."""
+        return self._blocks
+
+    @cached_property
+    def _blocks(self) -> dict[str, int]:
+        return self.gate.blocks(self.hidden_size)
+
+
+class Interface(nn.Linear):
+    """From the controller's h to what it asks: a linear layer, and squashing.
+
+    Arguments:
+        hidden_size: H, of the controller.
+        width: W, numbers in a row of the memory.
+        reads: R, read heads.
+        gate: overwrites rows; ``None`` for the paper's erase vector.
+        device: where the parameters live.
+        dtype: their dtype.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        width: int,
+        reads: int,
+        gate: str | Gate | None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        core = None if gate is None else WriteCore(write_gate(gate, width), width)
+        blocks = {
+            "read_keys": reads * width,
+            "read_strengths": reads,
+            "write_key": width,
+            "write_strength": 1,
+            **({"erase": width} if core is None else core.blocks()),
+            "vector": width,
+            "free": reads,
+            "allocation_gate": 1,
+            "write_gate": 1,
+            "modes": 3 * reads,
+        }
+        rows = sum(blocks.values())
+        super().__init__(hidden_size, rows, device=device, dtype=dtype)
+        self.core, self.reads, self.width = core, reads, width
+        self.blocks = blocks  # rows by name, in the paper's order
+        if core is not None:
+            self.register_state_dict_post_hook(names.note_gate)
+            self.register_load_state_dict_pre_hook(names.check_gate)
+        self.reset_parameters()
+
+    @property
+    def gate_name(self) -> Tensor:
+        """What the gate computes in evaluation, as a ``state_dict`` holds it."""
+        if self.core is None:
+            raise AttributeError("gate_name")
+        return names.name_of(self.core)
+
+    @gate_name.setter
+    def gate_name(self, value: Tensor) -> None:
+        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
+
+    def reset_parameters(self) -> None:
+        """Weights from U(-1/√H, 1/√H), biases 0 but for the gate's law."""
+        if not hasattr(self, "blocks"):  # torch's own start, before there is a gate
+            return
+        bound = 1 / math.sqrt(self.in_features)
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound)
+            self.bias.zero_()
+            if self.core is None:
+                return
+            with torch.device("cpu"):  # the default may have no numbers
+                law = self.core.gate.initial_biases(self.width)
+            own = split(self.bias, self.blocks)
+            for name, value in law.items():
+                own[name].copy_(value)
+
+    def ask(
+        self,
+        h: Float[Tensor, "B H"],
+        noise: Float[Tensor, "B K"] | None = None,
+        training: bool = False,
+    ) -> tuple[Asked, Blocks]:
+        """What is asked in one step, and the gate that overwrites, if there is one.
+
+        Strengths are 1 + softplus as in the paper; the published code leaves the 1 out.
+
+        Arguments:
+            h: of the controller.
+            noise: of the gate, for its blocks side by side.
+            training: whether it acts.
+        """
+        pre = split(self(h), self.blocks)
+        heads = (self.reads, -1)
+        erase, vector, gates = self._overwrite(pre, noise, training)
+        asked = Asked(
+            read_keys=pre["read_keys"].unflatten(-1, heads),
+            read_strengths=1 + F.softplus(pre["read_strengths"]),
+            write_key=pre["write_key"][:, None],
+            write_strength=1 + F.softplus(pre["write_strength"]),
+            erase=erase,
+            vector=vector,
+            free=pre["free"].sigmoid(),
+            allocation_gate=pre["allocation_gate"].sigmoid(),
+            write_gate=pre["write_gate"].sigmoid(),
+            modes=pre["modes"].unflatten(-1, heads).softmax(-1),
+        )
+        return asked, gates
+
+    def _overwrite(
+        self, pre: Blocks, noise: Tensor | None, training: bool
+    ) -> tuple[Float[Tensor, "B W"], Float[Tensor, "B W"], Blocks]:
+        """What a write erases and adds: e and v, or 1 - f and i ∘ v of a gate."""
+        vector = pre["vector"]
+        if self.core is None:
+            erase = pre["erase"].sigmoid()
+            return erase, vector, {"effective_forget": 1 - erase}
+        sizes = self.core.blocks()
+        drawn = None if noise is None else split(noise, sizes)
+        own = {name: pre[name] for name in sizes}
+        gates = self.core.gate.effective(own, drawn, training)
+        erase = 1 - gates["effective_forget"]
+        return erase, gates["effective_input"] * vector, gates
+
+
+def write_gate(given: str | Gate, width: int) -> Gate:
+    """The gate that overwrites rows, if it can.
+
+    Raises:
+        ValueError: for one that detaches, whose masters do not divide the width, or
+            which has too few units to spread or to order.
+    """
+    gate = resolve(given)
+    if gate.gradient != Full():
+        raise ValueError(
+            f"memory_gate is {given!r}, which detaches; allowed: the gradient rule "
+            "Full(), since a row has no h and no c; detach in the controller's gate"
+        )
+    checks.check_downsize(gate, width, given, "width")
+    share = gate.auxiliary.downsize if isinstance(gate.auxiliary, Master) else 1
+    units = width // share
+    least = _least_units(gate)
+    if units < least:
+        raise ValueError(
+            f"memory_gate is {given!r} and width is {width}, which leaves it {units} "
+            f"units to differ in; allowed: {least} or more"
+        )
+    return gate
+
+
+def _least_units(gate: Gate) -> int:
+    """Below this, cumax is 1 for ever, or U and C start all units with one bias."""
+    kind = gate.activation
+    if isinstance(kind, Ordered):
+        return 2
+    spread = kind.d if isinstance(kind, Uniform) else 0
+    spread = kind.t_max if isinstance(kind, Chrono) else spread
+    return 3 if spread is None else 1

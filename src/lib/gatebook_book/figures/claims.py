@@ -1,0 +1,228 @@
+"""The claims of the ledger in HTML: verdicts as chips, each run as a dot.
+
+It reads as a table without JavaScript; ``book/_static/claims.js`` filters and sorts it.
+"""
+
+import html
+import math
+import re
+from collections.abc import Callable, Sequence
+
+from IPython.display import HTML
+
+from gatebook_book.figures.plots import COLOURS
+from gatebook_book.runs.ledger import Row, entries
+
+KINDS = {
+    "reproduced": ("agrees", "●"),
+    "agrees (small)": ("agrees", "○"),
+    "partly": ("partly", "◐"),
+    "partly (small)": ("partly", "◌"),
+    "contradicted": ("differs", "■"),
+    "differs (small)": ("differs", "□"),
+    "undecided": ("open", "?"),
+    "no run": ("open", "–"),
+}
+"""Of each verdict the colour's class, and a sign that is filled at the paper's size."""
+
+Place = Callable[[float], float]
+"""From a figure to where its dot is, 0 at the left and 1 at the right."""
+
+ROW, LETTER, WIDTH = 16, 6.2, 100
+"""Height of a method's line, width of a letter and of the line with dots, in pixels."""
+
+
+def of_page(page: str, caption: str = "") -> HTML:
+    """The claims that a page tests, for its section "Paper and here".
+
+    The scale stands in the caption if all rows share it, and else in each row.
+    """
+    found = entries(page)
+    scales = {row.scale for row in found if row.runs}
+    shared = scales.pop() if len(scales) == 1 else ""
+    words = [caption, f"All runs: {shared}." if shared else ""]
+    return table(found, " ".join(filter(None, words)), with_scale=not shared)
+
+
+def table(
+    rows: Sequence[Row],
+    caption: str = "",
+    *,
+    with_scale: bool = True,
+    with_page: bool = False,
+) -> HTML:
+    """Claims, a line each; quote, rule and runs unfold.
+
+    Arguments:
+        rows: of the ledger.
+        caption: above the table.
+        with_scale: whether each line names its runs' size.
+        with_page: whether each line links to its page, and the table can be filtered.
+    """
+    heads = ("verdict", "claim", "paper", "here")
+    head = "".join(f'<th scope="col">{name}</th>' for name in heads)
+    lines = _shared_lines(rows)
+    body = "".join(
+        _row(row, anchor, lines[row.page, row.metric], with_scale, with_page)
+        for row, anchor in _anchored(rows)
+    )
+    filtered = " data-filter" if with_page else ""
+    return HTML(
+        f'<div class="claims"{filtered}><table class="dataframe gatebook-table">'
+        f"<caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
+    """All verdicts at a glance: one square a claim, a line for each paper.
+
+    Arguments:
+        rows: of the ledger.
+        ledger: address of the page that has their `table`, this one by default.
+    """
+    lines = {paper: "" for paper in ("P1", "P2", "P3", "ours")}
+    for row, anchor in _anchored(rows):
+        kind, sign = KINDS[row.verdict]
+        words = _text(f"{row.verdict}: {row.claim}")
+        # A hundred stops of the tab key would be in the way; the table has them all.
+        lines[paper_of(row)] += (
+            f'<a class="claim-{kind}" href="{ledger}#{anchor}" title="{words}" '
+            f'aria-label="{words}" tabindex="-1">{sign}</a>'
+        )
+    body = "".join(
+        f"<dt>{paper}</dt><dd>{line}</dd>" for paper, line in lines.items() if line
+    )
+    return HTML(f'<dl class="claims-strip">{body}</dl>')
+
+
+def paper_of(row: Row) -> str:
+    """``"P1"``, ``"P2"``, ``"P3"``, or ``"ours"``."""
+    found = re.match(r"P[123]\b", row.source)
+    return found[0] if found else "ours"
+
+
+def _anchored(rows: Sequence[Row]) -> list[tuple[Row, str]]:
+    """Each row with the name of its place: the page's, and its number there."""
+    seen: dict[str, int] = {}
+    named = []
+    for row in rows:
+        seen[row.page] = seen.get(row.page, 0) + 1
+        named.append((row, f"claim-{row.page.replace('/', '-')}-{seen[row.page]}"))
+    return named
+
+
+def _row(row: Row, anchor: str, where: Place, with_scale: bool, with_page: bool) -> str:
+    data = {
+        "paper": paper_of(row),
+        "page": row.page,
+        "verdict": row.verdict,
+        "size": row.scale.split(",")[0] if row.runs else "none",
+    }
+    marks = " ".join(f'data-{key}="{_text(value)}"' for key, value in data.items())
+    scale = f"<small>{_text(row.scale)}</small>" if with_scale and row.runs else ""
+    cells = {
+        "verdict": chip(row.verdict),
+        "claim": _claim(row, with_page),
+        "paper": _text(row.paper),
+        "here": (_dots(row, where) if row.values else "–") + scale,
+    }
+    body = "".join(f'<td data-head="{k}">{v}</td>' for k, v in cells.items())
+    return f'<tr id="{anchor}" {marks}>{body}</tr>'
+
+
+def chip(verdict: str) -> str:
+    """A verdict in its colour."""
+    kind, sign = KINDS[verdict]
+    return (
+        f'<span class="claim-chip claim-{kind}"><span aria-hidden="true">{sign}</span> '
+        f"{_text(verdict)}</span>"
+    )
+
+
+def _claim(row: Row, with_page: bool) -> str:
+    """The claim, its source, and what unfolds below it."""
+    link = f', <a href="{row.page}.html">{row.page}</a>' if with_page else ""
+    quote = f"<blockquote>{_text(row.quote)}</blockquote>" if row.quote else ""
+    facts = "".join(
+        f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(row).items()
+    )
+    return (
+        f"<details><summary>{_text(row.claim)}</summary>{quote}<dl>{facts}</dl>"
+        f"</details><small>{_text(row.source)}{link}</small>"
+    )
+
+
+def _facts(row: Row) -> dict[str, str]:
+    """What unfolds below a claim, in HTML."""
+    rules = {f"rule: {word}": _code(rule) for word, rule in row.rules.items()}
+    days = f"rule of {row.fixed}; " if row.fixed else ""
+    first = f"first run of {row.first_day}" if row.first_day else ""
+    facts = {
+        "figure": _text(row.metric.replace("_", " ")),
+        "runs": str(row.runs or ""),
+        "diverged": str(row.diverged or ""),
+        "here": _text(row.ours),
+        **rules,
+        "dates": _text(days + first),
+        "evidence": _text(row.evidence),
+        "again": _code(row.command),
+    }
+    return {key: value for key, value in facts.items() if value and value != "–"}
+
+
+def _dots(row: Row, where: Place) -> str:
+    """One line a method with a dot for each run, and the median beside it."""
+    names = max(46.0, 8 + LETTER * max(map(len, row.values)))
+    width, height = names + WIDTH + 52, ROW * len(row.values)
+    lines = "".join(
+        _line(method, values, where, names, ROW * (k + 0.5))
+        for k, (method, values) in enumerate(row.values.items())
+    )
+    metric = f'<small class="metric">{_text(row.metric.replace("_", " "))}</small>'
+    return (
+        f'{metric}<svg role="img" aria-label="{_text(row.ours)}" width="{width:.0f}" '
+        f'height="{height}" viewBox="0 0 {width:.0f} {height}">{lines}</svg>'
+    )
+
+
+def _shared_lines(rows: Sequence[Row]) -> dict[tuple[str, str], Place]:
+    """A page's rows of one figure share their line, so that rows compare."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        own = found.setdefault((row.page, row.metric), [])
+        own.extend(v for values in row.values.values() for v in values)
+    return {key: _place(values) for key, values in found.items()}
+
+
+def _place(values: Sequence[float]) -> Place:
+    """From a figure to a share of the line: logarithmic over more than a decade."""
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    logs = low > 0 and high > 12 * low
+    by = math.log if logs else float
+    start, length = by(low), by(high) - by(low)
+    return lambda value: (by(value) - start) / length if length else 0.5
+
+
+def _line(method: str, values: list[float], where: Place, left: float, y: float) -> str:
+    colour = COLOURS.get(method.removesuffix("-long"), "currentColor")
+    text = f'<text x="0" y="{y + 3.5:.1f}">{_text(method)}</text>'
+    if not values:
+        return f'{text}<text x="{left:.0f}" y="{y + 3.5:.1f}">diverged</text>'
+    places = [left + 5 + (WIDTH - 10) * where(v) for v in values]
+    middle = sorted(values)[len(values) // 2]
+    dots = "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>' for x in places
+    )
+    return (
+        f'{text}<path d="M{left:.0f} {y:.1f}h{WIDTH}"/>{dots}'
+        f'<text x="{left + WIDTH + 6:.0f}" y="{y + 3.5:.1f}">{middle:.3g}</text>'
+    )
+
+
+def _code(text: str) -> str:
+    return f"<code>{_text(text)}</code>"
+
+
+def _text(value: str) -> str:
+    return html.escape(value)

@@ -1,0 +1,91 @@
+"""The ledger in HTML: what a reader without JavaScript sees."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from gatebook_book.figures import claims
+from gatebook_book.runs import ledger
+
+
+def row(verdict="agrees (small)", **other):
+    given = {
+        "claim": "UR < LSTM",
+        "quote": "it 'is'",
+        "source": "P2 §3",
+        "paper": "0.1",
+        "ours": "UR 0.2 [0.1, 0.3]; LSTM 2 [1, 3]",
+        "metric": "loss",
+        "values": {"UR": [0.1, 0.2, 0.3], "LSTM": [1.0, 2.0, 3.0]},
+        "runs": 6,
+        "diverged": 0,
+        "first_day": "2026-01-02",
+        "scale": "laptop, N = 5",
+        "rules": {"reproduced": 'high("UR") < low("LSTM")'},
+        "fixed": "abc, 2026-01-01",
+        "verdict": verdict,
+        "evidence": "laptop: agrees (small)",
+        "page": "memory/copy",
+        "command": "gatebook run memory/copy",
+    }
+    return ledger.Row(**given | other)
+
+
+def tree(made):
+    """The HTML as a tree; it raises if a tag or an escape is wrong."""
+    return ElementTree.fromstring(re.sub(r" data-filter>", ">", made.data))
+
+
+def test_every_verdict_has_a_colour_and_a_sign_of_its_own():
+    words = {*ledger.RULES, *ledger.OTHERWISE.values(), *ledger.SMALL.values()}
+    assert words | {"no run"} == set(claims.KINDS)
+    assert len(set(claims.KINDS.values())) == len(claims.KINDS)
+
+
+def test_a_claim_unfolds_its_quote_rule_dates_and_command():
+    found = "".join(tree(claims.table([row()])).itertext())
+    for words in (
+        "it 'is'",
+        'high("UR") < low("LSTM")',
+        "rule of abc, 2026-01-01; first run of 2026-01-02",
+        "gatebook run memory/copy",
+        "laptop, N = 5",
+    ):
+        assert words in found
+
+
+def test_each_run_is_a_dot_on_a_line_that_the_pages_rows_share():
+    table = tree(claims.table([row(), row(values={"UR": [0.3, 3.0, 3.0]})]))
+    pictures = table.findall(".//svg")
+    first, second = (
+        [float(c.get("cx")) for c in p.findall("circle")] for p in pictures
+    )
+    assert len(first) == 6 and first == sorted(first)
+    assert second[0] == first[2] and second[1] == first[5]
+    assert pictures[0].get("aria-label").startswith("UR 0.2")
+
+
+def test_a_method_whose_runs_all_diverged_is_named():
+    found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
+    assert "diverged" in "".join(found.find(".//svg").itertext())
+
+
+def test_the_strip_has_a_square_for_each_claim_that_leads_to_its_row():
+    lines = [row(), row("contradicted", source="P3 §4"), row("no run", source="ours")]
+    squares = tree(claims.strip(lines, "ledger.html")).findall(".//a")
+    ids = [tr.get("id") for tr in tree(claims.table(lines)).findall(".//tr")[1:]]
+    assert [a.get("href") for a in squares] == [f"ledger.html#{i}" for i in ids]
+    assert len(set(ids)) == 3 and squares[1].get("title") == "contradicted: UR < LSTM"
+
+
+@pytest.mark.parametrize("second, shown", [("laptop, N = 5", 0), ("own, N = 9", 2)])
+def test_a_scale_that_all_rows_share_stands_in_the_caption(monkeypatch, second, shown):
+    monkeypatch.setattr(claims, "entries", lambda page: [row(), row(scale=second)])
+    made = claims.of_page("memory/copy", "Copy.")
+    caption = tree(made).find(".//caption").text
+    assert ("All runs: laptop, N = 5." in caption) == (shown == 0)
+    here = [cell for cell in tree(made).iter("td") if cell.get("data-head") == "here"]
+    scales = [
+        s.text for cell in here for s in cell.findall("small") if s.get("class") is None
+    ]
+    assert len(scales) == shown
