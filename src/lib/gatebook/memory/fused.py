@@ -261,11 +261,9 @@ def _gradients(work: Work, kept: Kept, made: Kept) -> list[Tensor]:
     h = work.sizes[-1]
     memory, out = work.operands[0].flatten(0, 1), kept["out"]
     flat = {name: array.flatten(0, 2) for name, array in kept.items()}
-    before = out[:-1].flatten(0, 2)
-    dqkv = flat["qkv"]
-    of_project = dqkv[len(memory) :].t() @ before
+    dqkv, dgate = flat["qkv"], flat["p"][:, :-h]
+    of_project = dqkv[len(memory) :].t() @ out[:-1].flatten(0, 2)
     of_project.addmm_(dqkv[: len(memory)].t(), memory)
-    dgate = flat["p"][:, :-h]
     found = [made["dm"], made["dentered"], made["dgate_row"]]
     found += [of_project, dqkv.sum(0)]
     found += [flat["read"].t() @ flat["rows"], flat["read"].sum(0)]

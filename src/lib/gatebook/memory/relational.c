@@ -8,7 +8,7 @@
    that a group's arrays stay in the cache. The input's row is worked out before the
    loop, for all steps at once: its queries, keys and values are `entered`. */
 
-#define GROUP 96 /* rows of a group, about */
+#define GROUP 192 /* rows of a group, about */
 
 #if DOUBLE
 #define sqrt_ __builtin_sqrt
@@ -45,14 +45,37 @@ typedef struct {
 /* Numbers that a thread needs for its own. */
 Z relation_room(Z slots, Z H) {
   Z wide = slots + 1, group = GROUP + slots;
-  return SCRATCH + 6 * wide * H + 3 * group * H + H;
+  return SCRATCH + 6 * wide * H + 3 * group * H + H + wide;
+}
+
+/* Sums in vectors, in the same order on every thread. */
+INLINE real folded(vec s) {
+  real sum = 0;
+  for (int l = 0; l < LANES; l++) sum += s[l];
+  return sum;
+}
+INLINE real sum_of(const real *x, Z n) {
+  vec s = {0};
+  Z j = 0;
+  for (; j + LANES <= n; j += LANES) s += *(const vec *)(x + j);
+  real sum = folded(s);
+  for (; j < n; j++) sum += x[j];
+  return sum;
+}
+INLINE real dot(const real *x, const real *y, Z n) {
+  vec s = {0};
+  Z j = 0;
+  for (; j + LANES <= n; j += LANES) s += *(const vec *)(x + j) * *(const vec *)(y + j);
+  real sum = folded(s);
+  for (; j < n; j++) sum += x[j] * y[j];
+  return sum;
 }
 
 /* x becomes (x - mean) / deviation; returns 1 / deviation. */
 static real normed(real *x, Z n) {
-  const real mean = total(x, 0, n) / n;
+  const real mean = sum_of(x, n) / n;
   for (Z j = 0; j < n; j++) x[j] -= mean;
-  const real scale = 1 / sqrt_(total(x, x, n) / n + EPSILON);
+  const real scale = 1 / sqrt_(dot(x, x, n) / n + EPSILON);
   for (Z j = 0; j < n; j++) x[j] *= scale;
   return scale;
 }
@@ -71,7 +94,7 @@ static void unnormed(real *restrict dy, const real *restrict x, real scale,
     dshift[j] += dy[j];
     dy[j] *= gain[j];
   }
-  const real mean = total(dy, 0, n) / n, along = total(dy, x, n) / n;
+  const real mean = sum_of(dy, n) / n, along = dot(dy, x, n) / n;
   for (Z j = 0; j < n; j++) dy[j] = scale * (dy[j] - mean - x[j] * along);
 }
 
@@ -94,7 +117,7 @@ static void attend(Rows r, Z heads, real *restrict w, real *restrict read) {
   for (Z k = 0, at = 0; k < heads; k++)
     for (Z n = 0; n < r.slots; n++, at += wide) {
       for (Z m = 0; m < wide; m++)
-        w[at + m] = scale * total(query(r, n, k), query(r, m, k) + r.size, r.size);
+        w[at + m] = scale * dot(query(r, n, k), query(r, m, k) + r.size, r.size);
       real most = w[at];
       for (Z m = 1; m < wide; m++) most = w[at + m] > most ? w[at + m] : most;
       for (Z m = 0; m < wide; m++) w[at + m] -= most;
@@ -113,7 +136,7 @@ static void attend(Rows r, Z heads, real *restrict w, real *restrict read) {
 
 /* The way back: `d` holds the gradients of all rows' queries, keys and values. */
 static void unattend(Rows r, Z heads, const real *restrict w, const real *restrict dread,
-                     real *restrict d) {
+                     real *restrict d, real *restrict dw) {
   const Z wide = r.slots + 1;
   const real scale = 1 / sqrt_((real)r.size);
   memset(d, 0, wide * 3 * r.H * sizeof(real));
@@ -122,12 +145,13 @@ static void unattend(Rows r, Z heads, const real *restrict w, const real *restri
       const real *restrict from = dread + n * r.H + k * r.size;
       const real *restrict q = query(r, n, k);
       real *restrict dq = d + n * 3 * r.H + k * 3 * r.size, mean = 0;
-      for (Z m = 0; m < wide; m++)
-        mean += w[at + m] * total(from, query(r, m, k) + 2 * r.size, r.size);
+      for (Z m = 0; m < wide; m++) {
+        dw[m] = dot(from, query(r, m, k) + 2 * r.size, r.size);
+        mean += w[at + m] * dw[m];
+      }
       for (Z m = 0; m < wide; m++) {
         const real *restrict key = query(r, m, k) + r.size;
-        const real own = w[at + m], dw = total(from, key + r.size, r.size);
-        const real ds = scale * own * (dw - mean);
+        const real own = w[at + m], ds = scale * own * (dw[m] - mean);
         real *restrict dkey = d + m * 3 * r.H + k * 3 * r.size + r.size;
         for (Z j = 0; j < r.size; j++) {
           dq[j] += ds * key[j];
@@ -146,7 +170,7 @@ static void linear(const real *a, const real *panels, const real *bias, real *c,
 }
 
 /* A thread's rooms. */
-typedef struct { real *s, *few, *soft, *ds, *qkv, *dqkv, *group, *other, *third, *none; } Room;
+typedef struct { real *s, *few, *soft, *ds, *qkv, *dqkv, *group, *other, *third, *none, *dw; } Room;
 
 static Room room_of(const Relation *p, int part) {
   Z H = p->H, wide = p->slots + 1, group = (GROUP + p->slots) * H;
@@ -161,6 +185,7 @@ static Room room_of(const Relation *p, int part) {
   r.other = r.group + group;
   r.third = r.other + group;
   r.none = r.third + group;
+  r.dw = r.none + H;
   return r;
 }
 
@@ -282,7 +307,7 @@ static void step_back(const Relation *p, Span own, Z t, Room room, real *sums) {
       scaled(room.qkv + n * 3 * H, qkv + (first + n) * 3 * H, p->g_project,
              p->s_project, 3 * H);
     unattend(rows_of(p, room.qkv, t, b), p->heads, p->weights + (t * p->B + b) * each,
-             drows + first * H, room.dqkv);
+             drows + first * H, room.dqkv, room.dw);
     for (Z n = 0; n < slots; n++) {
       real *d = room.dqkv + n * 3 * H, *row = qkv + (first + n) * 3 * H;
       unnormed(d, row, p->qkv_scale[row0 + first + n], p->g_project, sums + 4 * H,
