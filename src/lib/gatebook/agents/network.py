@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gatebook.errors import check_choice, check_count
 from gatebook.match.features import FEATURES
 from gatebook.match.rooms import MOVES
+from gatebook.memory import DNC, RMC
 from gatebook.rnn import GRU, LSTM
 
 HEAD = 128
@@ -133,7 +134,12 @@ class Answerer(nn.Module):
         return self.network(x).logits[-1:]
 
 
-CORES: dict[str, Callable[..., Core]] = {"LSTM": LSTM, "GRU": GRU}
+CORES: dict[str, Callable[..., Core]] = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "RMC": RMC,
+    "DNC": DNC,
+}
 """The cores by name."""
 
 
