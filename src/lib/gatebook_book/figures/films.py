@@ -18,6 +18,8 @@ CELL = 16
 """Pixels of a cell in the moving picture."""
 SECONDS = 0.4
 """How long each of its frames is shown."""
+OUTLINE = "#d81b60"
+"""The colour of the frame around what an agent sees."""
 
 
 def strip(frames: Sequence[Frame]) -> Figure:
@@ -31,15 +33,27 @@ def strip(frames: Sequence[Frame]) -> Figure:
     )
     for (above, below), frame in zip(axes.T, frames, strict=True):
         above.imshow(frame.room)
-        row, column = (place - VIEW - 0.5 for place in frame.at)
-        window = {"fill": False, "edgecolor": "#d81b60", "linewidth": 1.6}
-        above.add_patch(Rectangle((column, row), SIDE, SIDE, clip_on=False, **window))
+        above.add_patch(_outline(frame))
         above.set_title(f"{frame.phase}\nstep {frame.time}")
         below.imshow(frame.seen)
         for ax in (above, below):
             ax.set(xticks=[], yticks=[])
             ax.spines[:].set_visible(True)
     return fig
+
+
+def _outline(frame: Frame) -> Rectangle:
+    """What the agent sees, in the room's coordinates."""
+    row, column = (place - VIEW - 0.5 for place in frame.at)
+    return Rectangle(
+        (column, row),
+        SIDE,
+        SIDE,
+        fill=False,
+        edgecolor=OUTLINE,
+        linewidth=1.6,
+        clip_on=False,
+    )
 
 
 def moving(frames: Sequence[Frame], description: str) -> HTML:
@@ -68,7 +82,7 @@ def moving(frames: Sequence[Frame], description: str) -> HTML:
 
 def _hex(pixels: UInt8[ndarray, "R C 3"]) -> list[str]:
     """The colours of the cells, row by row."""
-    return ["#%02x%02x%02x" % tuple(cell) for cell in pixels.reshape(-1, 3).tolist()]
+    return [f"#{bytes(cell).hex()}" for cell in pixels.reshape(-1, 3)]
 
 
 def _grid(frames: list[list[str]], columns: int, left: float, top: float) -> str:
@@ -88,7 +102,7 @@ def _window(frames: Sequence[Frame]) -> str:
     size = SIDE * CELL
     return (
         f'<rect x="{xs[0]}" y="{ys[0]}" width="{size}" height="{size}" fill="none" '
-        f'stroke="#d81b60" stroke-width="2">{_change("x", xs)}{_change("y", ys)}</rect>'
+        f'stroke="{OUTLINE}" stroke-width="2">{_change("x", xs)}{_change("y", ys)}</rect>'
     )
 
 
