@@ -47,7 +47,7 @@ def test_no_executed_notebook_is_kept():
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_page_follows_the_pattern(name):
     text = find(name).file.read_text()
-    assert "**What you will learn**" in text
+    assert text.index("{admonition} In one sentence") < text.index("**What you will")
     assert "{prf:pro" in text, "no proposition"
     assert "assert " in text, "no executed check"
     exercises = re.findall(r"\{exercise\}[^\n]*\n:label: (\S+)", text)

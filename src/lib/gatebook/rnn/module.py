@@ -98,6 +98,11 @@ class RNN(Gated):
         every = self._named.values()
         return [[getattr(self, name) for name in names] for names in every]
 
+    @property
+    def output_width(self) -> int:
+        """The features of the output at a step: H for each direction."""
+        return self.hidden_size * (2 if self.bidirectional else 1)
+
     def flatten_parameters(self) -> None:
         """Nothing: torch's modules lay their weights out for cuDNN, these do not."""
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -79,6 +80,7 @@ def unit_means(
     x: Tensor | PackedSequence,
     gate: str = "effective_forget",
     layer: str = "l0",
+    steps: Bool[Tensor, "T B"] | None = None,
 ) -> list[float]:
     """Each unit's mean activation over time and batch, as in P2 Figure 4 (D.1).
 
@@ -90,6 +92,7 @@ def unit_means(
         x: a batch, (T, B, features), or packed sequences.
         gate: the gate's name in the record.
         layer: the layer's name in the record.
+        steps: which steps of a padded batch count; all of them by default.
 
     Returns:
         H values in [0, 1].
@@ -99,4 +102,6 @@ def unit_means(
     check_choice("layer", layer, gates)
     check_choice("gate", gate, gates[layer])
     values = gates[layer][gate].data  # (T, B, H), or (steps, H) if packed
+    if steps is not None:
+        values = values[steps]
     return values.flatten(0, -2).mean(0).tolist()

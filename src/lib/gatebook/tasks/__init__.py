@@ -8,5 +8,6 @@ the batch it would have had.
 from gatebook.tasks.adding import Adding
 from gatebook.tasks.base import Task
 from gatebook.tasks.copy import Copy
+from gatebook.tasks.programs import Programs
 
-__all__ = ["Adding", "Copy", "Task"]
+__all__ = ["Adding", "Copy", "Programs", "Task"]

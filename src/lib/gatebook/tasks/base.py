@@ -15,6 +15,11 @@ class Task(Protocol):
     ``seed`` decides all batches.
     ``input_size`` and ``output_size`` are the widths that a model needs.
     ``steps_read`` is how many steps at the end of the sequence carry the loss.
+
+    A task may have two things more. With ``padded = True`` its sequences differ in
+    length and end in zero vectors, of which the first ``steps_read`` carry the loss.
+    ``further_validation()`` gives more sets that scores are taken on, by name:
+    the accuracy on ``"hardest"`` is then called ``hardest_accuracy``.
     """
 
     @property
@@ -51,3 +56,9 @@ class Task(Protocol):
         A stored run is found by it, so no folder's path may be in it.
         """
         ...
+
+
+def validation_sets(task: Task) -> dict[str, list[Batch]]:
+    """The sets that scores are taken on, by the prefix of their scores' names."""
+    further: dict[str, list[Batch]] = getattr(task, "further_validation", dict)()
+    return {"": task.validation()} | {f"{k}_": v for k, v in further.items()}

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gatebook.errors import check_count, check_positive, check_probability
+from gatebook.errors import (
+    check_count,
+    check_flag,
+    check_positive,
+    check_probability,
+)
 from gatebook.gates import Full
 from gatebook.modes import evaluating
 from gatebook.random import Streams, dropped
 from gatebook.rnn import RNN, fit_each_other, together
-from gatebook.tasks.base import Batch, Task
+from gatebook.tasks.base import Batch, Task, validation_sets
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
 
@@ -47,16 +52,19 @@ class Dropout(nn.Module):
 
 
 class SequenceModel(nn.Module):
-    """A recurrent layer and a head that reads its last steps.
+    """A recurrent layer and a head that reads some of its steps.
 
     Arguments:
-        rnn: an `LSTM`, a `GRU` or torch's own, with time first.
+        rnn: a core of this library or one of torch's own, with time first.
         output_size: K, the head's outputs.
-        steps_read: how many steps at the end the head reads, at least 1.
+        steps_read: S, how many steps the head reads, at least 1: the last ones.
         head_size: width of a ReLU layer before the output; 0 for none (P2 D.2
             has 256 for images, P3 none).
         head_dropout: probability of dropout on that layer (P2 D.2: 0.5 where there
             is zoneout); needs gatebook's own ``rnn``.
+        head_layers: how many such layers (Santoro et al. 2018: 4 on programs).
+        padded: whether sequences of different lengths end in zero vectors. The head
+            then reads the first S of these, which follow a sequence's own last step.
 
     Raises:
         ValueError: for a size or probability that is not allowed, or an ``rnn`` with
@@ -65,61 +73,105 @@ class SequenceModel(nn.Module):
 
     def __init__(
         self,
-        rnn: RNN | nn.RNNBase,
+        rnn: nn.Module,
         output_size: int,
         steps_read: int,
         head_size: int = 0,
         head_dropout: float = 0.0,
+        head_layers: int = 1,
+        padded: bool = False,
     ):
         super().__init__()
         check_count("output_size", output_size)
         check_count("steps_read", steps_read)
         check_count("head_size", head_size, least=0)
+        check_count("head_layers", head_layers)
+        check_flag("padded", padded)
         if rnn.batch_first:
             raise ValueError(
                 "batch_first of rnn is True; allowed: False: tasks have time first"
             )
-        if head_dropout and not (head_size and isinstance(rnn, RNN)):
+        streams = getattr(rnn, "streams", None)  # which torch's own do not have
+        if head_dropout and not (head_size and streams):
             raise ValueError(
                 f"head_dropout is {head_dropout!r}; allowed: 0 where head_size is 0 "
                 "or rnn is torch's own"
             )
-        self.rnn, self.steps_read = rnn, steps_read
-        width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
-        last = nn.Linear(head_size or width, output_size)
-        hidden = [nn.Linear(width, head_size), nn.ReLU()] if head_size else []
-        if head_dropout and isinstance(rnn, RNN):
-            hidden.append(Dropout(head_dropout, rnn.streams))
-        self.head = nn.Sequential(*hidden, last)
+        self.rnn, self.steps_read, self.padded = rnn, steps_read, padded
+        width = output_width(rnn)
+        hidden: list[nn.Module] = []
+        for _ in range(head_layers if head_size else 0):
+            hidden += [nn.Linear(width, head_size), nn.ReLU()]
+            if head_dropout and streams:
+                hidden.append(Dropout(head_dropout, streams))
+            width = head_size
+        self.head = nn.Sequential(*hidden, nn.Linear(width, output_size))
 
     def forward(self, x: Float[Tensor, "T B I"]) -> Float[Tensor, "S B K"]:
-        """Outputs of the head on the last ``steps_read`` steps."""
-        return self.read(self.rnn(x)[0])
+        """Outputs of the head on the steps that it reads."""
+        return self.read(self.rnn(x)[0], x)
 
-    def read(self, hidden: Float[Tensor, "T B H"]) -> Float[Tensor, "S B K"]:
-        """Outputs of the head on the last ``steps_read`` of these."""
+    def read(
+        self, hidden: Float[Tensor, "T B H"], x: Float[Tensor, "T B I"]
+    ) -> Float[Tensor, "S B K"]:
+        """Outputs of the head on the steps that it reads of a core's output."""
         if len(hidden) < self.steps_read:
             raise ValueError(
                 f"steps_read is {self.steps_read}, but the sequence has {len(hidden)} "
                 "steps; allowed: at most as many"
             )
-        return self.head(hidden[-self.steps_read :])
+        if not self.padded:
+            return self.head(hidden[-self.steps_read :])
+        places = self._places(x)[..., None].expand(-1, -1, hidden.shape[-1])
+        return self.head(hidden.gather(0, places))
+
+    def real_steps(self, x: Float[Tensor, "T B I"]) -> Bool[Tensor, "T B"]:
+        """Which steps are read or lead to one that is; the others are padding."""
+        last = self._places(x)[-1] if self.padded else x.new_tensor(len(x))
+        return torch.arange(len(x), device=x.device)[:, None] <= last.expand(x.shape[1])
+
+    def _places(self, x: Float[Tensor, "T B I"]) -> Int[Tensor, "S B"]:
+        """The steps that are read, the first ones after each sequence's end."""
+        lengths = (x != 0).any(-1).sum(0)
+        longest = int(lengths.max())
+        if longest + self.steps_read > len(x):
+            raise ValueError(
+                f"the sequence has {len(x)} steps, the longest input in it {longest}; "
+                f"allowed: at least {self.steps_read} zero vectors after each input"
+            )
+        return lengths + torch.arange(self.steps_read, device=x.device)[:, None]
+
+
+def output_width(rnn: nn.Module) -> int:
+    """The features of a core's output at a step, this library's or torch's own."""
+    if isinstance(rnn, nn.RNNBase):
+        return rnn.hidden_size * (2 if rnn.bidirectional else 1)
+    width = rnn.output_width
+    assert isinstance(width, int)
+    return width
 
 
 def build(
-    task: Task, kind: type[RNN], hidden_size: int, seed: int, **options: Any
+    task: Task,
+    kind: Callable[..., nn.Module],
+    hidden_size: int,
+    seed: int,
+    **options: Any,
 ) -> SequenceModel:
     """A model for a task; ``seed`` decides its weights and its random streams.
 
     Arguments:
         task: gives the widths.
-        kind: `gatebook.LSTM` or `gatebook.GRU`.
-        hidden_size: H.
+        kind: `gatebook.LSTM` or another core of this library.
+        hidden_size: H, the units of an LSTM, a GRU or a DNC's controller; of an RMC
+            the width of a slot.
         seed: the run's seed. Torch's default generator is left as it was.
-        options: ``head_size`` and ``head_dropout``, and whatever ``kind`` takes
-            (``gate``, ``h_detach``).
+        options: ``head_size``, ``head_layers`` and ``head_dropout``, and whatever
+            ``kind`` takes (``gate``, ``h_detach``).
     """
-    head = {k: options.pop(k) for k in ("head_size", "head_dropout") if k in options}
+    words = ("head_size", "head_layers", "head_dropout")
+    head = {k: options.pop(k) for k in words if k in options}
+    head["padded"] = getattr(task, "padded", False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rnn = kind(task.input_size, hidden_size, seed=seed, **options)
@@ -353,7 +405,7 @@ class _Training:
         self.device = _device(job.model)
         made_with = asdict(job.plan) | {"device": self.device.type}
         self.made_with = made_with | _words_of(job.task) | parts(job.model)
-        self.validation = job.task.validation()
+        self.validation = validation_sets(job.task)
 
     def begin(self) -> None:
         """Go on from the checkpoint, or take the first scores."""
@@ -364,7 +416,7 @@ class _Training:
             self.recent = progress["recent"]
         self.started = time.monotonic() - self.history.seconds
         if not self.history.curves:
-            scores = evaluate(self.model, self.task, self.validation)
+            scores = self.scores()
             self.history.note(0, scores | {"train_loss": float("nan")})
         if not self.model.training:  # else its frozen parts stay frozen
             self.model.train()
@@ -385,13 +437,21 @@ class _Training:
         self.recent.append(loss)
         if history.step % plan.evaluate_every and history.step != plan.steps:
             return
-        scores = evaluate(self.model, self.task, self.validation)
+        scores = self.scores()
         scores["train_loss"] = sum(self.recent) / len(self.recent)
         history.note(history.step, scores)
         self.recent.clear()
         if self.report is not None:
             seconds = time.monotonic() - self.started
             self.report(progress_line(history.step, plan.steps, seconds, scores))
+
+    def scores(self) -> dict[str, float]:
+        """The scores on all validation sets, each under its set's prefix."""
+        return {
+            prefix + name: value
+            for prefix, batches in self.validation.items()
+            for name, value in evaluate(self.model, self.task, batches).items()
+        }
 
     def store(self) -> None:
         """Write the checkpoint, if there is to be one."""
@@ -448,7 +508,7 @@ def _forward(models: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
     rnns = [m.rnn for m in ours if isinstance(m.rnn, RNN)]
     if 1 < len(rnns) == len(models) and fit_each_other(rnns, xs):
         hidden = together(rnns, xs)
-        return [m.read(h) for m, h in zip(ours, hidden, strict=True)]
+        return [m.read(h, x) for m, h, x in zip(ours, hidden, xs, strict=True)]
     return [model(x) for model, x in zip(models, xs, strict=True)]
 
 

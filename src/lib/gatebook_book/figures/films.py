@@ -102,7 +102,8 @@ def _window(frames: Sequence[Frame]) -> str:
     size = SIDE * CELL
     return (
         f'<rect x="{xs[0]}" y="{ys[0]}" width="{size}" height="{size}" fill="none" '
-        f'stroke="{OUTLINE}" stroke-width="2">{_change("x", xs)}{_change("y", ys)}</rect>'
+        f'stroke="{OUTLINE}" stroke-width="2">'
+        f"{_change('x', xs)}{_change('y', ys)}</rect>"
     )
 
 

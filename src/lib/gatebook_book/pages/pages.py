@@ -30,7 +30,7 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets|nesting": (
         check_count
     ),
     r"updates|note_every|walks": check_count,

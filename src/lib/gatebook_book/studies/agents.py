@@ -10,6 +10,7 @@ from gatebook.modes import evaluating
 from gatebook.random import generator
 from gatebook.rnn.record import record
 from gatebook.training.loop import History
+from torch import nn
 
 from gatebook_book.runs.progress import show_progress
 from gatebook_book.runs.store import Run, Store
@@ -139,7 +140,7 @@ def forget_along(network: Network, match: Match) -> list[list[float]]:
 class Asked(Point):
     """The control: an agent's network that is asked for the switch, with labels."""
 
-    def build(self, device: str = "cpu") -> Any:
+    def build(self, device: str = "cpu") -> nn.Module:
         """The network, untrained, with as many answers as there are switches."""
         assert isinstance(self.task, Labelled)
         answers = self.task.match.switches
