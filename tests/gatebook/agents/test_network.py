@@ -9,7 +9,7 @@ from gatebook.modes import evaluating
 from gatebook.training import Plan
 from gatebook.training.loop import fit as fit_task
 
-CORES = ["LSTM", "GRU", "RMC", "DNC"]
+CORES = ["LSTM", "GRU", "RMC", "DNC", "RMA"]
 
 
 @pytest.mark.parametrize("core", CORES)
