@@ -30,10 +30,10 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets|nesting": (
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
-    r"updates|note_every|walks": check_count,
+    r"nesting|slots|heads|rows|reads|updates|note_every|walks": check_count,
     r"p|discount|dropout_\w+|weight_drop": check_probability,
     r"tokens|pool|finetune|delay": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,

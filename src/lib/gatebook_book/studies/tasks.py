@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gatebook.errors import check_choice
-from gatebook.rnn.module import GRU, LSTM, RNN
+from gatebook.memory import DNC, RMC
+from gatebook.rnn.module import GRU, LSTM
 from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
 from gatebook.training.loop import (
@@ -25,7 +26,12 @@ from gatebook_book.runs.statistics import first_below
 from gatebook_book.runs.store import Run, Store, read
 from gatebook_book.tasks.pixels import Pixels
 
-CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}
+CORES: dict[str, Callable[..., nn.Module]] = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "RMC": RMC,
+    "DNC": DNC,
+}
 """The cores by the names that pages give them."""
 
 Measure = Callable[[nn.Module, Task, History], dict[str, float]]
@@ -44,8 +50,8 @@ class Point:
         seed: decides the weights and the model's random streams.
         task: with its own seed.
         plan: how to train.
-        hidden_size: H.
-        core: ``"LSTM"`` or ``"GRU"``.
+        hidden_size: H; of an RMC the width of a slot.
+        core: one of `CORES`.
         options: of the module and the head: ``gate``, ``h_detach``, ``zoneout``,
             ``head_size``, …
     """
