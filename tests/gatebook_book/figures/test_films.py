@@ -32,7 +32,8 @@ def test_the_outline_goes_with_the_agent():
     outline = moving().findall(f"{SVG}rect")[-1]
     changes = {a.get("attributeName"): a.get("values") for a in outline}
     steps = [float(x) / films.CELL for x in changes["x"].split(";")]
-    assert np.array_equal(steps, [f.at[1] - 2 for f in FRAMES])
+    left = float(moving().find(f"{SVG}rect").get("x")) / films.CELL
+    assert np.array_equal(steps, [left + f.at[1] - 2 for f in FRAMES])
 
 
 def test_every_change_has_a_value_for_every_frame_and_they_keep_time():

@@ -28,8 +28,14 @@ def strip(frames: Sequence[Frame]) -> Figure:
     Arguments:
         frames: as `gatebook.match.picture.film` gives them.
     """
+    rows, columns = frames[0].room.shape[:2]
     fig, axes = plt.subplots(
-        2, len(frames), figsize=(WIDTH + 1, 3.3), layout="constrained", squeeze=False
+        2,
+        len(frames),
+        figsize=(WIDTH + 1, 2.9),
+        layout="constrained",
+        squeeze=False,
+        height_ratios=(rows / columns, 1),
     )
     for (above, below), frame in zip(axes.T, frames, strict=True):
         above.imshow(frame.room)
@@ -66,15 +72,15 @@ def moving(frames: Sequence[Frame], description: str) -> HTML:
     rows, columns = frames[0].room.shape[:2]
     room = [_hex(frame.room) for frame in frames]
     seen = [_hex(frame.seen) for frame in frames]
-    aside = (columns + 1.5) * CELL
-    parts = [_grid(room, columns, 0, CELL), _grid(seen, SIDE, aside, CELL)]
+    aside = (columns + 2 * VIEW) * CELL
+    parts = [_grid(room, columns, VIEW * CELL), _grid(seen, SIDE, aside)]
     parts.append(_window(frames))
     parts += [_named(name, frames) for name in PHASES]
-    width, height = aside + SIDE * CELL, (rows + 1) * CELL + 8
+    width, height = aside + SIDE * CELL, (rows + 2 * VIEW) * CELL
     pause = "this.animationsPaused()?this.unpauseAnimations():this.pauseAnimations()"
     return HTML(
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{description}"'
-        f' viewBox="0 0 {width:g} {height:g}" width="{1.6 * width:.0f}"'
+        f' viewBox="0 0 {width} {height}" width="{1.6 * width:.0f}"'
         f' style="max-width: 100%; cursor: pointer" onclick="{pause}">'
         f"{''.join(parts)}</svg>"
     )
@@ -85,10 +91,11 @@ def _hex(pixels: UInt8[ndarray, "R C 3"]) -> list[str]:
     return [f"#{bytes(cell).hex()}" for cell in pixels.reshape(-1, 3)]
 
 
-def _grid(frames: list[list[str]], columns: int, left: float, top: float) -> str:
+def _grid(frames: list[list[str]], columns: int, left: int) -> str:
     """Cells, each with the colours that it has one after the other."""
+    top = VIEW * CELL  # room for the window of an agent at the edge
     return "".join(
-        f'<rect x="{left + k % columns * CELL:g}" y="{top + k // columns * CELL:g}" '
+        f'<rect x="{left + k % columns * CELL}" y="{top + k // columns * CELL}" '
         f'width="{CELL}" height="{CELL}" fill="{colours[0]}">'
         f"{_change('fill', colours)}</rect>"
         for k, colours in enumerate(zip(*frames, strict=True))
@@ -97,8 +104,8 @@ def _grid(frames: list[list[str]], columns: int, left: float, top: float) -> str
 
 def _window(frames: Sequence[Frame]) -> str:
     """The outline of what the agent sees."""
-    ys = [f"{(frame.at[0] - VIEW + 1) * CELL}" for frame in frames]
-    xs = [f"{(frame.at[1] - VIEW) * CELL}" for frame in frames]
+    ys = [f"{frame.at[0] * CELL}" for frame in frames]  # a margin of VIEW is there
+    xs = [f"{frame.at[1] * CELL}" for frame in frames]
     size = SIDE * CELL
     return (
         f'<rect x="{xs[0]}" y="{ys[0]}" width="{size}" height="{size}" fill="none" '
