@@ -214,7 +214,7 @@ def _check_masters(gates: list[str], hidden_size: int | None) -> None:
 
 
 CELL = re.compile(
-    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters\]\n(.*?)^```$", re.M | re.S
+    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters[^\]\n]*\]\n(.*?)^```$", re.M | re.S
 )
 """The cell of parameters in a page's text."""
 
