@@ -154,6 +154,8 @@ def digits(runs: Sequence[Run], names: Sequence[str]) -> Figure:
     axes[0].set_xticks([-p for p in seen], [PLACES[p] for p in seen])
     axes[0].set(title="by the digit's place", ylabel="right digits")
     _carries(axes[1], runs, names)
+    for ax in axes:  # what a guess of a digit is worth
+        ax.axhline(0.1, color=plots.INK, linewidth=1, linestyle=(0, (5, 3)))
     _legend(fig, [axes[0]])
     return fig
 
