@@ -16,10 +16,11 @@ from urllib.request import urlopen
 import nbformat
 import pytest
 from gatebook_book import widgets
+from gatebook_book.widgets.base import Widget
 from playwright.sync_api import Browser, Locator, Page, expect
 
 TOKEN = "of-this-test"
-NAMES = list(widgets.__all__)
+NAMES = [n for n in widgets.__all__ if issubclass(getattr(widgets, n), Widget)]
 CELLS = [
     f"from gatebook_book.widgets import {', '.join(NAMES)}\n"
     f"made = [{', '.join(f'{name}()' for name in NAMES)}]",

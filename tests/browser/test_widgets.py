@@ -13,19 +13,20 @@ from gatebook_book import widgets
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.mend import MARKER, NOTE
 from gatebook_book.theory import detach, gumbel, refine, timescales
+from gatebook_book.widgets.base import Widget
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html/book"
-WITH_WIDGETS = [
-    name
-    for name in page_names()
-    if "gatebook_book.widgets" in find(name).file.read_text()
-]
+SOURCES = {name: find(name).file.read_text() for name in page_names()}
+SHOWING = [name for name in SOURCES if "gatebook_book.widgets" in SOURCES[name]]
+# The playground has tests of its own, `test_playground.py`.
+WITH_WIDGETS = [name for name in SHOWING if "import Playground" not in SOURCES[name]]
 PLACES = [("bare", "file")] + [
     (n, how) for n in WITH_WIDGETS for how in ("http", "file")
 ]
-ALL = [getattr(widgets, name) for name in widgets.__all__]
+EVERY = [getattr(widgets, name) for name in widgets.__all__]
+ALL = [kind for kind in EVERY if issubclass(kind, Widget)]
 
 BARE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Widgets</title>
 <meta name="viewport" content="width=device-width"><body style="margin: 16px">
@@ -381,14 +382,14 @@ def test_a_bad_value_from_a_page_is_drawn_at_the_nearest_end(show, tmp_path, bro
         page.close()
 
 
-@pytest.mark.parametrize("name", WITH_WIDGETS)
+@pytest.mark.parametrize("name", SHOWING)
 def test_without_javascript_a_page_says_where_to_look(show, name):
     page = show(name, "file", java_script_enabled=False).page
     note = page.locator("article noscript p").first
     assert note.is_visible() and f"<p>{note.inner_text()}</p>" in NOTE
 
 
-@pytest.mark.parametrize("name", WITH_WIDGETS)
+@pytest.mark.parametrize("name", SHOWING)
 def test_a_page_has_its_widgets_and_little_foreign_script(show, name):
     opened = show(name, "http")
     count = find(name).file.read_text().count("from gatebook_book.widgets import")

@@ -18,7 +18,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
-NO_LESSONS = ("ledger", "reference/gallery")  # tables and pictures
+NO_LESSONS = ("index", "ledger", "playground", "reference/gallery")  # no proofs
 LESSONS = [name for name in WITH_CODE if name not in NO_LESSONS]
 EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.+\n)+)", re.MULTILINE)

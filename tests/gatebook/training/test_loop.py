@@ -111,6 +111,8 @@ def test_a_head_of_two_layers_reads_the_last_steps():
     model = build(Copy(2), LSTM, 4, 0, head_size=7, bidirectional=True)
     assert [m.out_features for m in model.head if hasattr(m, "out_features")] == [7, 9]
     assert model(torch.zeros(22, 3, 10)).shape == (10, 3, 9)
+    deep = build(Copy(2), LSTM, 4, 0, head_size=7, head_layers=3)
+    assert [len(p) for p in deep.head.parameters()] == [7, 7, 7, 7, 7, 7, 9, 9]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,7 @@ def test_a_head_of_two_layers_reads_the_last_steps():
         (True, {}, "batch_first of rnn is True; allowed: False"),
         (False, {"steps_read": 0}, "steps_read is 0; allowed: an integer >= 1"),
         (False, {"head_size": -1}, "head_size is -1; allowed: an integer >= 0"),
+        (False, {"head_layers": 0}, "head_layers is 0; allowed: an integer >= 1"),
     ],
 )
 @pytest.mark.parametrize("kind", [LSTM, nn.GRU])
@@ -132,6 +135,27 @@ def test_a_sequence_shorter_than_what_is_read_is_refused():
     assert model(torch.zeros(5, 1, 2)).shape == (5, 1, 3)
     with pytest.raises(ValueError, match="steps_read is 5, but the sequence has 4"):
         model(torch.zeros(4, 1, 2))
+
+
+@dataclass(frozen=True)
+class TwoSets(Adding):
+    """A task with a second validation set, of twice the numbers."""
+
+    def further_validation(self):
+        x, target = self.validation()[0]
+        return {"double": [(x * 2, target * 2)]}
+
+
+def test_a_second_validation_set_has_scores_of_its_own():
+    task = TwoSets(6, batch_size=4, validation_size=8)
+    model = build(task, LSTM, 4, 0)
+    curves = fit(model, task, Plan(2, evaluate_every=1)).curves
+    assert len(curves["loss"]) == len(curves["double_loss"]) == 3
+    batches = task.further_validation()["double"]
+    assert evaluate(model, task, batches)["loss"] == curves["double_loss"][-1]
+    plain = Adding(6, batch_size=4, validation_size=8)
+    alone = fit(build(plain, LSTM, 4, 0), plain, Plan(2, evaluate_every=1)).curves
+    assert alone["loss"] == curves["loss"]
 
 
 def test_clipping_bounds_the_step():

@@ -2,11 +2,10 @@
 
 import pytest
 from gatebook_book.studies.tables import (
-    made_by,
     median_band,
     percent,
-    print_setup,
     runs_with,
+    setup,
 )
 
 
@@ -49,12 +48,13 @@ def test_without_a_figure_it_says_why(runs, words):
     assert median_band(runs, "accuracy") == percent(runs) == words
 
 
-def test_what_runs_have_in_common_is_printed(capsys):
-    made = {"device": "a CPU", "commit": "0123", "seconds": 90.0}
-    runs = [run("UR", k, 0.5, data_source="x", length=9) | made for k in (0, 1)]
-    assert made_by(runs) == ["a CPU, commit 0123"]
-    print_setup(runs, ("length", "pool"))
-    lines = ["['x']", "{'length': 9, 'pool': None}", str(made_by(runs))]
-    assert capsys.readouterr().out.splitlines() == [*lines, "3 minutes in all"]
-    print_setup([], ("length",))
-    assert capsys.readouterr().out.splitlines()[1] == "{'length': None}"
+def test_a_line_says_what_runs_are_with_all_values_that_occur():
+    made = {"device": "a <CPU>", "commit": "0123", "seconds": 90.0, "profile": "own"}
+    runs = [
+        run("UR", k, 0.5, data_source="x", length=n, steps=10000) | made
+        for k, n in ((0, 100), (1, 20), (1, 100))
+    ]
+    line = setup(runs, ("data_source", "length", "steps", "pool")).data
+    words = "own · x · N = 20, 100 · 10,000 steps · 3 runs, 2 seeds · 4 minutes in all"
+    assert words in line and "a &lt;CPU&gt;, commit 0123</details>" in line
+    assert "no run stored yet" in setup([], ("length",)).data

@@ -25,8 +25,26 @@ def node() -> str:
     return shutil.which("node") or str(Path(sys.executable).with_name("node"))
 
 
+@pytest.fixture(scope="session")
+def run_node() -> Callable[[Path, Any], Any]:
+    """Run a script in node: JSON in at its input, JSON out at its output."""
+
+    def run(script: Path, given: Any) -> Any:
+        done = subprocess.run(
+            [node(), str(script)],
+            input=json.dumps(given),
+            env=os.environ | {"NODE_OPTIONS": ""},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
 @pytest.fixture
-def in_node(tmp_path: Path) -> Callable[..., Any]:
+def in_node(tmp_path: Path, run_node: Callable[[Path, Any], Any]) -> Callable[..., Any]:
     """Call a formula of a widget's module, as it is shipped, once for each row."""
 
     def call(widget: str, name: str, rows: list[tuple[Any, ...]]) -> Any:
@@ -34,14 +52,6 @@ def in_node(tmp_path: Path) -> Callable[..., Any]:
         shipped.write_text(module(widget))
         script = tmp_path / "call.mjs"
         script.write_text(CALL % json.dumps(shipped.as_uri()))
-        done = subprocess.run(
-            [node(), str(script)],
-            input=json.dumps({"name": name, "rows": rows}),
-            env=os.environ | {"NODE_OPTIONS": ""},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        return run_node(script, {"name": name, "rows": rows})
 
     return call

@@ -10,13 +10,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gatebook.agents.rma import RMA
 from gatebook.errors import check_choice, check_count
-from gatebook.match.features import FEATURES
+from gatebook.match.features import FEATURES, PIXELS
 from gatebook.match.rooms import MOVES
+from gatebook.memory import DNC, RMC
 from gatebook.rnn import GRU, LSTM
 
 HEAD = 128
 """Units of the hidden layer in each head."""
+RECONSTRUCTION = 0.1
+"""Weight of an RMA's own loss: the scale of the rewards, which it had at scale 1."""
 
 
 @runtime_checkable
@@ -39,10 +43,13 @@ class Said(NamedTuple):
     Attributes:
         logits: of the actions, (T, B, A).
         values: the return that it expects, (T, B).
+        own: a loss of the network's own, which is added to that of the agent; 0 for
+            most.
     """
 
     logits: Float[Tensor, "T B A"]
     values: Float[Tensor, "T B"]
+    own: Float[Tensor, ""] | float = 0.0
 
 
 class Network(nn.Module):
@@ -85,6 +92,9 @@ class Network(nn.Module):
             chooses.weight.mul_(0.1)
         nn.init.zeros_(chooses.bias)
         self.policy = _head(width, chooses)
+        self.decoder: nn.Linear | None = None
+        if isinstance(core, RMA):
+            self.decoder = nn.Linear(core.width, input_size)
 
     def forward(self, x: Float[Tensor, "T B I"], state: Any = None) -> Said:
         """Policy and value at each step of a whole sequence.
@@ -94,8 +104,15 @@ class Network(nn.Module):
             state: the core's before the first of them.
         """
         code = F.relu(self.encoder(x))
-        both = torch.cat([self.core(code, state)[0], code], -1)
-        return Said(self.policy(both), self.value(both)[..., 0])
+        out, _ = self.core(code, state)
+        both = torch.cat([out, code], -1)
+        return Said(self.policy(both), self.value(both)[..., 0], self._own(x, out))
+
+    def _own(self, x: Tensor, out: Tensor) -> Tensor | float:
+        """The loss of an RMA: what was seen, done and earned must be in its code."""
+        if self.decoder is None or not isinstance(self.core, RMA):
+            return 0.0
+        return RECONSTRUCTION * reconstruction(self.decoder(self.core.latent(out)), x)
 
     def step(
         self, x: Float[Tensor, "B I"], state: Any = None
@@ -113,6 +130,23 @@ def _head(width: int, last: nn.Linear) -> nn.Sequential:
 def output_width(core: Any) -> int:
     """How many numbers a core gives out at a step."""
     return int(getattr(core, "output_width", None) or core.hidden_size)
+
+
+def reconstruction(
+    decoded: Float[Tensor, "*T F"], x: Float[Tensor, "*T F"]
+) -> Float[Tensor, ""]:
+    """What a code fails to give back of the features, a mean over steps and episodes.
+
+    50 times the mean cross-entropy of the pixels, as Bernoulli probabilities; the
+    cross-entropy of the last action; half the squared error of the last reward: the
+    published costs. The first step has no action and is not asked for it.
+    """
+    ends = (PIXELS, x.shape[-1] - PIXELS - 1, 1)
+    pixels, action, reward = decoded.split(ends, -1)
+    seen, done, earned = x.split(ends, -1)
+    wrong = F.binary_cross_entropy_with_logits(pixels, (seen + 1) / 2)
+    surprise = -(action.log_softmax(-1) * done).sum(-1).mean()
+    return 50 * wrong + surprise + 0.5 * (reward - earned).square().mean()
 
 
 class Answerer(nn.Module):
@@ -133,7 +167,13 @@ class Answerer(nn.Module):
         return self.network(x).logits[-1:]
 
 
-CORES: dict[str, Callable[..., Core]] = {"LSTM": LSTM, "GRU": GRU}
+CORES: dict[str, Callable[..., Core]] = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "RMC": RMC,
+    "DNC": DNC,
+    "RMA": RMA,
+}
 """The cores by name."""
 
 

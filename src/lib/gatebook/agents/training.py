@@ -205,9 +205,10 @@ class _Training:
         found = advantages(
             unroll.rewards, values[:steps], after, recipe.discount, trace
         )
-        said = type(said)(said.logits[:steps], said.values[:steps])
+        said = said._replace(logits=said.logits[:steps], values=said.values[:steps])
         costs = recipe.value_cost, recipe.entropy_cost
         loss, entropy = actor_critic(said, unroll.actions, found, *costs)
+        loss = loss + said.own
         self._note_learning(episodes, entropy, found)
         return bool(torch.isfinite(loss)) and self._descend(loss)
 

@@ -10,7 +10,6 @@ from numpy import ndarray
 
 from gatebook.match.rooms import (
     MOVES,
-    VIEW,
     Place,
     Room,
     distances,
@@ -20,7 +19,7 @@ from gatebook.match.rooms import (
     sees,
 )
 from gatebook.match.setting import Match
-from gatebook.match.world import Episodes
+from gatebook.match.world import Episodes, plan
 from gatebook.random import generator
 
 Player = Callable[[Episodes, torch.Generator], Int64[ndarray, " B"]]
@@ -79,7 +78,7 @@ def _ways_to_switches(match: Match) -> Int64[ndarray, "S cells"]:
     every = places(room, "s")
     others = [[place for place in every if place != goal] for goal in every]
     ways = [
-        _way(match, distances(room, [goal], shut))
+        _way(match, room, distances(room, [goal], shut))
         for goal, shut in zip(every, others, strict=True)
     ]
     return np.stack(ways)
@@ -91,23 +90,25 @@ def _ways_to_see(match: Match) -> Int64[ndarray, "cues cells"]:
     room = match.rooms.explore
     always = places(room, "c")
     cues = [[*always, place] for place in places(room, "p")] or [always]
-    return np.stack([_way(match, distances(room, _views(room, cue))) for cue in cues])
+    return np.stack(
+        [_way(match, room, distances(room, _views(room, cue))) for cue in cues]
+    )
 
 
 def _views(room: Room, cue: Iterable[Place]) -> list[Place]:
     return [place for place in free(room) if any(sees(place, each) for each in cue)]
 
 
-def _way(match: Match, away: dict[Place, int]) -> Int64[ndarray, " cells"]:
+def _way(match: Match, room: Room, away: dict[Place, int]) -> Int64[ndarray, " cells"]:
     """The first action of a shortest way from each cell of a board.
 
     Arguments:
-        match: gives the size of the board.
+        match: has the room.
+        room: in which somebody walks.
         away: how far each place is from the goal.
     """
-    width = match.rooms.shape[1] + 2 * VIEW
-    way = np.zeros((match.rooms.shape[0] + 2 * VIEW) * width, np.int64)
-    for i, j in away:
-        beside = [away.get(n, len(away)) for n in neighbours((i, j))]
-        way[(i + VIEW) * width + j + VIEW] = np.argmin(beside)
+    layout = plan(match)
+    way = np.zeros(layout.cells, np.int64)
+    beside = [[away.get(n, len(away)) for n in neighbours(place)] for place in away]
+    way[layout.numbers(room, away)] = np.argmin(beside, axis=1)
     return way

@@ -171,11 +171,16 @@ def distances(
     return found
 
 
+def corner(room: Room, shape: Place) -> Place:
+    """Where a room begins on a board, in whose middle it lies."""
+    return (shape[0] - len(room)) // 2, (shape[1] - len(room[0])) // 2
+
+
 def board(room: Room, shape: Place) -> np.ndarray:
-    """The room as an array of characters, floor below and to the right of it."""
-    whole = np.full(shape, " ")
-    for i, row in enumerate(room):
-        whole[i, : len(row)] = list(row)
+    """The room as an array of characters, with floor around it."""
+    whole, (top, left) = np.full(shape, " "), corner(room, shape)
+    for i, row in enumerate(room, top):
+        whole[i, left : left + len(row)] = list(row)
     return whole
 
 

@@ -9,6 +9,7 @@ picture of the next one, as in the published grid world.
 """
 
 import functools
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
 from gatebook.errors import check_count
-from gatebook.match.rooms import MOVES, VIEW, Place, Room, board, places
+from gatebook.match.rooms import MOVES, VIEW, Place, Room, board, corner, places
 from gatebook.match.setting import Match
 from gatebook.random import generator
 
@@ -72,7 +73,7 @@ class Episodes:
     def __init__(self, match: Match, batch_size: int, seed: int, *name: object):
         check_count("batch_size", batch_size)
         self.match, self.batch_size, self._name = match, batch_size, (seed, *name)
-        self._plan = _plan(match)
+        self._plan = plan(match)
         self.rows = np.arange(batch_size)
         self._base = self.rows * self._plan.cells
         self.time = 0
@@ -237,11 +238,12 @@ class Episodes:
 
 
 @functools.lru_cache(maxsize=64)
-def _plan(match: Match) -> "_Plan":
-    return _Plan(match)
+def plan(match: Match) -> "Plan":
+    """The rooms of a setting as arrays, made once."""
+    return Plan(match)
 
 
-class _Plan:
+class Plan:
     """The rooms of a setting as numbers of cells of one board.
 
     A board has a margin, so that a window never leaves it. Cells are counted row by
@@ -250,16 +252,16 @@ class _Plan:
 
     def __init__(self, match: Match):
         rooms = match.rooms
-        rows, columns = rooms.shape
-        self.shape = (rows + 2 * VIEW, columns + 2 * VIEW)
+        self.inner = rooms.shape
+        self.shape = (self.inner[0] + 2 * VIEW, self.inner[1] + 2 * VIEW)
         self.width, self.cells = self.shape[1], self.shape[0] * self.shape[1]
         self.rooms: tuple[Room, ...] = (rooms.explore, rooms.apples, rooms.switches)
         self.boards = [self._walls(room) for room in self.rooms]
-        self.starts = [self.numbers(places(room, "+")) for room in self.rooms]
-        self.cues = self.numbers(places(rooms.explore, "c"))
-        self.hidden = self.numbers(places(rooms.explore, "p"))
-        self.apples = self.numbers(places(rooms.apples, "a"))
-        self.switches = self.numbers(places(rooms.switches, "s"))
+        self.starts = [self._places(room, "+") for room in self.rooms]
+        self.cues = self._places(rooms.explore, "c")
+        self.hidden = self._places(rooms.explore, "p")
+        self.apples = self._places(rooms.apples, "a")
+        self.switches = self._places(rooms.switches, "s")
         self.apple_number = self._numbered(self.apples)
         self.switch_number = self._numbered(self.switches)
         reach = np.arange(-VIEW, VIEW + 1)
@@ -269,14 +271,17 @@ class _Plan:
         self.solid[:, WALL] = True
         self.solid[0, FIRST:] = True  # a cue stands in the way, a switch does not
 
-    def numbers(self, where: list[Place]) -> Int64[ndarray, " K"]:
-        """The cells of some places."""
-        cells = [(i + VIEW) * self.width + j + VIEW for i, j in where]
+    def numbers(self, room: Room, where: Iterable[Place]) -> Int64[ndarray, " K"]:
+        """The cells of some places of a room."""
+        top, left = (start + VIEW for start in corner(room, self.inner))
+        cells = [(i + top) * self.width + j + left for i, j in where]
         return np.array(cells, np.int64)
 
+    def _places(self, room: Room, characters: str) -> Int64[ndarray, " K"]:
+        return self.numbers(room, places(room, characters))
+
     def _walls(self, room: Room) -> UInt8[ndarray, " cells"]:
-        inside = board(room, (self.shape[0] - 2 * VIEW, self.shape[1] - 2 * VIEW))
-        walls = np.isin(inside, ["#", "p"]) * WALL
+        walls = np.isin(board(room, self.inner), ["#", "p"]) * WALL
         return np.pad(walls, VIEW).astype(np.uint8).ravel()
 
     def _numbered(self, cells: Int64[ndarray, " K"]) -> Int64[ndarray, " cells"]:

@@ -30,11 +30,12 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets|nesting": (
+    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
-    r"p|dropout_\w+|weight_drop": check_probability,
-    r"tokens|pool|finetune": partial(check_count, least=0),  # 0: all, none
+    r"nesting|slots|heads|rows|reads|updates|note_every|walks": check_count,
+    r"p|discount|dropout_\w+|weight_drop": check_probability,
+    r"tokens|pool|finetune|delay": partial(check_count, least=0),  # 0: all, none
     r"(\w+_)?rates?": check_positive,
 }
 """What numbers a parameter may have, by its name; those of `ANY` are free.
@@ -213,7 +214,7 @@ def _check_masters(gates: list[str], hidden_size: int | None) -> None:
 
 
 CELL = re.compile(
-    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters\]\n(.*?)^```$", re.M | re.S
+    r"^```\{code-cell\}[^\n]*\n:tags: \[parameters[^\]\n]*\]\n(.*?)^```$", re.M | re.S
 )
 """The cell of parameters in a page's text."""
 

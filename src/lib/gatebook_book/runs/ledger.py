@@ -47,9 +47,11 @@ WRONG = (
 
 SIZES = {
     "length": "N = {}",
+    "delay": "D = {}",
     "pool": "pool {}",
     "hidden_size": "H = {}",
     "steps": "{} steps",
+    "updates": "{} updates",
 }
 """Parameters that a row's scale shows."""
 

@@ -1,7 +1,11 @@
 """What several pages do with stored runs on the way to a table."""
 
+import html
+import re
 from collections.abc import Sequence
 from typing import Any
+
+from IPython.display import HTML
 
 from gatebook_book.runs.statistics import in_words, median_of
 from gatebook_book.runs.store import Run
@@ -54,20 +58,53 @@ def percent(runs: list[Run], metric: str = "accuracy") -> str:
     return f"{words}, {lost} of {len(runs)} diverged"
 
 
-def made_by(runs: list[Run]) -> list[str]:
-    """The devices and commits that some runs are from, for a page to print."""
-    return sorted({f"{run['device']}, commit {run['commit']}" for run in runs})
+FORMS = {
+    "length": "N = {}",
+    "hidden_size": "H = {}",
+    "width": "W = {}",
+    "num_layers": "{} layers",
+    "nesting": "nesting {}",
+    "steps": "{:,} steps",
+    "epochs": "{} epochs",
+    "finetune": "{} of finetuning",
+    "learning_rate": "rate {}",
+    "batch_size": "{} sequences a step",
+    "train_size": "{:,} training images",
+    "p": "p = {}",
+}
+"""How `setup` names a parameter; another one stands as its value alone."""
 
 
-def print_setup(runs: list[Run], sizes: Sequence[str]) -> None:
-    """Print what some runs on images have in common, a line each.
+def setup(runs: list[Run], sizes: Sequence[str]) -> HTML:
+    """One line that says what some runs are; devices and commits unfold.
 
     Arguments:
-        runs: their data, devices, commits and minutes are printed.
-        sizes: names of the parameters that are printed.
+        runs: stored runs.
+        sizes: names of the parameters that are shown, with all values that occur.
     """
-    own = runs[0]["parameters"] if runs else {}
-    print(sorted({run["parameters"]["data_source"] for run in runs}))
-    print({name: own.get(name) for name in sizes})
-    print(made_by(runs))
-    print(f"{sum(run['seconds'] for run in runs) / 60:.0f} minutes in all")
+    if not runs:
+        return HTML('<p class="setup">no run stored yet</p>')
+    seeds = len({run["seed"] for run in runs})
+    minutes = sum(run["seconds"] for run in runs) / 60
+    words = [
+        runs[0]["profile"],
+        *filter(None, (_in_common(runs, name) for name in sizes)),
+        f"{len(runs)} runs, {seeds} seeds",
+        f"{minutes:,.0f} minutes in all",
+    ]
+    made = sorted({f"{run['device']}, commit {run['commit']}" for run in runs})
+    lines = "<br>".join(map(html.escape, made))
+    return HTML(
+        f'<details class="setup"><summary>{html.escape(" · ".join(words))}</summary>'
+        f"{lines}</details>"
+    )
+
+
+def _in_common(runs: list[Run], name: str) -> str:
+    """A parameter's values in words; nothing where no run has it."""
+    given = [run["parameters"].get(name) for run in runs]
+    values = sorted({str(v): v for v in given if v is not None}.values())
+    form = FORMS.get(name, "{}")
+    (place,) = re.findall(r"\{.*?\}", form)
+    words = ", ".join(place.format(value) for value in values)
+    return form.replace(place, words) if words else ""

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from gatebook.errors import check_choice
-from gatebook.rnn.module import GRU, LSTM, RNN
+from gatebook.memory import DNC, RMC
+from gatebook.rnn.module import GRU, LSTM
 from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
 from gatebook.training.loop import (
@@ -18,19 +19,25 @@ from gatebook.training.loop import (
     evaluate,
     fit_together,
 )
+from torch import nn
 
 from gatebook_book.runs.progress import show_progress
 from gatebook_book.runs.statistics import first_below
 from gatebook_book.runs.store import Run, Store, read
 from gatebook_book.tasks.pixels import Pixels
 
-CORES: dict[str, type[RNN]] = {"LSTM": LSTM, "GRU": GRU}
+CORES: dict[str, Callable[..., nn.Module]] = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "RMC": RMC,
+    "DNC": DNC,
+}
 """The cores by the names that pages give them."""
 
-Measure = Callable[[SequenceModel, Task, History], dict[str, float]]
+Measure = Callable[[nn.Module, Task, History], dict[str, float]]
 """A run's figures, taken at its end."""
 
-Look = Callable[[SequenceModel, Task], Any]
+Look = Callable[[nn.Module, Task], Any]
 """Something to see in a model, as JSON can hold it."""
 
 
@@ -43,8 +50,8 @@ class Point:
         seed: decides the weights and the model's random streams.
         task: with its own seed.
         plan: how to train.
-        hidden_size: H.
-        core: ``"LSTM"`` or ``"GRU"``.
+        hidden_size: H; of an RMC the width of a slot.
+        core: one of `CORES`.
         options: of the module and the head: ``gate``, ``h_detach``, ``zoneout``,
             ``head_size``, …
     """
@@ -71,14 +78,14 @@ class Point:
         other = self.task.seed != self.seed
         return self.task.describe() | ({"task_seed": self.task.seed} if other else {})
 
-    def build(self, device: str = "cpu") -> SequenceModel:
+    def build(self, device: str = "cpu") -> nn.Module:
         """The model, untrained."""
         kind = CORES[self.core]
         model = build(self.task, kind, self.hidden_size, self.seed, **self.options)
         return model.to(device)
 
 
-def last_scores(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
+def last_scores(model: nn.Module, task: Task, history: History) -> dict[str, float]:
     """The last value of each score on the validation set."""
     return {k: history.last(k) for k in history.curves if k != "step"}
 
@@ -94,16 +101,14 @@ def last_scores_and_step_at(level: float, steps: int) -> Measure:
         a measure that adds ``solved_at``, an evaluated step.
     """
 
-    def measure(model: SequenceModel, task: Task, history: History) -> dict[str, float]:
+    def measure(model: nn.Module, task: Task, history: History) -> dict[str, float]:
         step = min(first_below(history.curves, "loss", level), steps)
         return last_scores(model, task, history) | {"solved_at": step}
 
     return measure
 
 
-def image_scores(
-    model: SequenceModel, task: Pixels, history: History
-) -> dict[str, float]:
+def image_scores(model: nn.Module, task: Pixels, history: History) -> dict[str, float]:
     """A run on images: where it ended, and how it went there.
 
     Returns:
@@ -122,11 +127,12 @@ def image_scores(
     }
 
 
-def forget_gates(model: SequenceModel, task: Task) -> list[float]:
+def forget_gates(model: nn.Module, task: Task) -> list[float]:
     """A look: each unit's mean effective forget gate on the validation set.
 
     Padding is left out.
     """
+    assert isinstance(model, SequenceModel)
     x, _ = task.validation()[0]
     x = x.to(next(model.parameters()).device)
     return unit_means(model, x, steps=model.real_steps(x))
@@ -233,14 +239,12 @@ def _train(
     return store.run_many(wanted, work)
 
 
-def _look(
-    model: SequenceModel, point: Point, looks: Mapping[str, Look]
-) -> dict[str, Any]:
+def _look(model: nn.Module, point: Point, looks: Mapping[str, Look]) -> dict[str, Any]:
     return {name: look(model, point.task) for name, look in looks.items()}
 
 
 def _fields(
-    model: SequenceModel,
+    model: nn.Module,
     point: Point,
     history: History,
     before: dict[str, Any],

@@ -11,7 +11,8 @@ imports this package.
 
 from gatebook_book.widgets.detach_paths import DetachPaths
 from gatebook_book.widgets.noisy_gate import NoisyGate
+from gatebook_book.widgets.playground import Playground
 from gatebook_book.widgets.refine_band import RefineBand
 from gatebook_book.widgets.timescales import Timescales
 
-__all__ = ["DetachPaths", "NoisyGate", "RefineBand", "Timescales"]
+__all__ = ["DetachPaths", "NoisyGate", "Playground", "RefineBand", "Timescales"]

@@ -10,7 +10,7 @@ import torch
 from gatebook import LSTM
 from gatebook.tasks import Programs
 from gatebook.tasks.programs import Program, constant_guess
-from gatebook.training import Plan, build, fit
+from gatebook.training import Job, Plan, build, fit, fit_together
 
 from .parser import evaluate
 
@@ -211,6 +211,15 @@ def test_an_lstm_learns_to_add_two_digits():
     assert min(history.last("hardest_accuracy"), history.last("accuracy")) > 0.6
 
 
+def test_models_that_are_trained_together_learn_as_each_would_alone():
+    task, plan = Programs("addition", 1, 2, batch_size=8, validation_size=8), Plan(3)
+    jobs = [Job(build(task, LSTM, 4, seed), task, plan) for seed in (0, 1)]
+    for seed, history in enumerate(fit_together(jobs)):
+        alone = fit(build(task, LSTM, 4, seed), task, plan)
+        for name in ("loss", "hardest_loss"):
+            assert history.curves[name] == pytest.approx(alone.curves[name], rel=1e-5)
+
+
 # -- draws -----------------------------------------------------------------
 
 
@@ -277,7 +286,7 @@ def test_a_value_that_makes_no_task_is_refused_at_once(options, message):
     assert str(error.value).startswith(message)
 
 
-@pytest.mark.parametrize("text", ["12-3", "1 + 2", "ñ", "a"])
+@pytest.mark.parametrize("text", ["12-3", "1 + 2", "ñ", "a", "1\0"])
 def test_a_program_outside_the_language_is_refused(text):
     task = Programs("addition")
     with pytest.raises(ValueError, match="program .* has .*; allowed: the characters"):

@@ -21,16 +21,23 @@ _POINTERS = (
 )
 
 
+FIELDS = (
+    *_SIZES,
+    *_POINTERS,
+    *("blind_step", "blind_row"),
+    *("dout", "dh", "dc", "through", "scratch", "meeting"),
+)
+"""The names in `Pass` of kernel.c, in order: all sizes and pointers."""
+
+_NUMBERS = (*_SIZES, "blind_step", "blind_row")
+
+
 class _Pass(ctypes.Structure):
     """`Pass` of kernel.c."""
 
     _fields_ = [
-        *((name, ctypes.c_size_t) for name in _SIZES),
-        *((name, ctypes.c_void_p) for name in _POINTERS),
-        ("blind_step", ctypes.c_size_t),
-        ("blind_row", ctypes.c_size_t),
-        *((name, ctypes.c_void_p) for name in ("dout", "dh", "dc", "through")),
-        *((name, ctypes.c_void_p) for name in ("scratch", "meeting")),
+        (name, ctypes.c_size_t if name in _NUMBERS else ctypes.c_void_p)
+        for name in FIELDS
     ]
 
 

@@ -245,10 +245,10 @@ def _codes(
     """The place of each character in ``alphabet``, its size where a text has ended."""
     try:
         raw = b"".join(text.encode("ascii").ljust(width, b"\0") for text in texts)
-        codes = _table(alphabet)[
-            torch.frombuffer(bytearray(raw), dtype=torch.uint8).long()
-        ]
-        if (codes < 0).any() or len(raw) != width * len(texts):
+        read = torch.frombuffer(bytearray(raw), dtype=torch.uint8).long()
+        codes = _table(alphabet)[read]
+        known = (codes >= 0) & (codes < len(alphabet))
+        if len(raw) != width * len(texts) or known.sum() != sum(map(len, texts)):
             raise ValueError
     except ValueError:
         raise _foreign(texts, width, alphabet, what) from None
