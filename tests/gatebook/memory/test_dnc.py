@@ -280,7 +280,7 @@ def test_a_memory_gate_gives_what_is_kept_and_what_is_added(gate):
 @pytest.mark.parametrize("gate", ["R", "UR", "CIFG"])
 def test_with_a_tied_memory_gate_a_row_is_a_mean_of_what_was_written(gate):
     core = DNC(3, 8, rows=4, width=6, memory_gate=gate, **F64)
-    x = torch.randn(60, 9, 3, **F64)
+    x = torch.randn(28, 9, 3, **F64)
     with torch.no_grad():
         core.interface.weight.mul_(10)
         out, _ = core(x)

@@ -268,10 +268,10 @@ class DNC(nn.Module):
     The output is [h ; r'], H + R·W numbers a step: a linear layer on it is the paper's
     output, y = W_y h + W_r [r'_1 .. r'_R].
 
-    On a CPU with a C compiler, float32 and float64 steps are compiled where there are
-    enough of them; all else, and a block of `gatebook.reference`, runs the loop in Python.
-    Rows that are used equally may then come in another order, which changes nothing that
-    is read.
+    On a CPU with a C compiler, steps in float32 and float64 are compiled where there
+    are enough of them; all else, and a block of `gatebook.reference`, runs a loop in
+    Python. Rows that are used equally may come in another order there, which changes
+    nothing that is read.
 
     Noise, h-detach and c-detach of ``gate`` act in the controller as in an `LSTM`; the
     gradient through the vectors that were read is never blocked.
