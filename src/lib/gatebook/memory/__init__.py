@@ -3,7 +3,8 @@
 `rmc` holds the relational memory core, `relational` the equations of one of its steps,
 `fused` and relational.c the same, fast on a CPU.
 `dnc` holds the differentiable neural computer, `interface` what its controller asks,
-`addressing` the equations of where it writes and reads.
+`addressing` the equations of where it writes and reads; `printed` and `compiled` make
+it fast.
 """
 
 from gatebook.memory.dnc import DNC, DNCState

@@ -39,6 +39,11 @@ FLAGS = (
 )
 
 
+def section(title: str) -> str:
+    """The part of kernel.c below the heading ``title``, for other C that needs it."""
+    return KERNEL.split(f"/* ---- {title} ")[1].split("\n", 1)[1].split("/* ---- ")[0]
+
+
 @functools.cache
 def compiler() -> tuple[str, ...]:
     """The command that compiles C.
@@ -99,7 +104,7 @@ def _load(core: AnyCore, options: Options, dtype: torch.dtype) -> Kernel:
     try:
         file = cache_folder() / name
         if not file.exists():
-            _compile(source(core, trace(core, options), options, dtype), file)
+            compile_to(source(core, trace(core, options), options, dtype), file)
         return _opened(file)
     except (OSError, AttributeError, ValueError) as error:
         raise NoCompiler(f"{file} cannot be made or loaded: {error}") from error
@@ -138,9 +143,14 @@ def _opened(file: Path) -> Kernel:
 
 def _key(core: AnyCore, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
-    words = [repr(core), repr(options), str(dtype), getattr(core, "more_c", "")]
-    words += [*compiler(), *FLAGS, torch.__version__, _processor()]
-    return key(*words, Path(__file__).read_text(encoding="utf-8"), KERNEL)
+    text = KERNEL + getattr(core, "more_c", "")
+    return key_of(repr(core), repr(options), str(dtype), text)
+
+
+def key_of(*words: str) -> str:
+    """A name for machine code that rests on ``words``, made here and now."""
+    words += (*compiler(), *FLAGS, torch.__version__, _processor())
+    return key(*words, Path(__file__).read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -153,12 +163,18 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _compile(text: str, file: Path) -> None:
-    """Compile aside and move into place, so that no process reads half a file."""
+def compile_to(text: str, file: Path, *flags: str) -> None:
+    """Compile aside and move into place, so that no process reads half a file.
+
+    Arguments:
+        text: the C.
+        file: where the library goes.
+        flags: for the compiler, beside `FLAGS`; of two that differ the last counts.
+    """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:
         made = Path(folder) / "step.so"
-        command = [*compiler(), *FLAGS, "-x", "c", "-", "-o", str(made)]
+        command = [*compiler(), *FLAGS, "-x", "c", "-", "-o", str(made), *flags]
         try:
             done = subprocess.run(
                 command,
