@@ -38,8 +38,11 @@ function race(side) {
   const run = new Run(trainer, %d, (report) => told.push(report));
   while (run.slice(250));
   const { gates, means, losses, answers, target, seconds, ...report } = told.at(-1);
-  const points = told.slice(1).map(({ step, losses: own }) =>
-    [step, own.reduce((a, b) => a + b) / own.length]);
+  const all = told.flatMap((one) => one.losses);
+  const bin = (k) => all.slice(k - 20, k).reduce((a, b) => a + b) / 20; // as binned()
+  const bins = Math.floor(all.length / 20);
+  const ends = Array.from({ length: bins }, (_, k) => 20 * k + 20);
+  const points = ends.map((k) => [k, bin(k)]);
   return {
     points: points.map(short), start: short(told[0].means),
     report: { ...report, losses: [], gates: bytes(gates), means: short(means),

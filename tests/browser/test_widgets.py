@@ -398,3 +398,10 @@ def test_a_page_has_its_widgets_and_little_foreign_script(show, name):
     assert not any("require" in a or "html-manager" in a for a in scripts)
     sizes = [opened.page.request.get(a).headers["content-length"] for a in scripts]
     assert sum(map(int, sizes)) < 2_000_000
+
+
+def test_the_playground_weighs_little(show):
+    opened = show("playground", "http")
+    sent = [a for a in opened.asked if a.startswith("http")]
+    sizes = [opened.page.request.get(a).headers["content-length"] for a in sent]
+    assert sum(map(int, sizes)) < 1_500_000

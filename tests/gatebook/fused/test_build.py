@@ -18,7 +18,7 @@ from gatebook.recurrence.cells import LSTMCore
 def fresh(monkeypatch, tmp_path):
     """An empty cache, on disk and in memory."""
     monkeypatch.setenv("GATEBOOK_CACHE", str(tmp_path / "cache"))
-    caches = (build.compiler, build._kernel, ways._warn)
+    caches = (build.compiler, build._kernel, ways.warn)
     for cache in caches:
         cache.cache_clear()
     yield tmp_path / "cache"
@@ -31,7 +31,7 @@ def test_what_was_compiled_is_kept_and_used_again(fresh, monkeypatch):
     build.kernel(core, Options(), torch.float32)
     (file,) = fresh.iterdir()
     build._kernel.cache_clear()
-    monkeypatch.setattr(build, "_compile", None)  # calling it would fail
+    monkeypatch.setattr(build, "compile_to", None)  # calling it would fail
     build.kernel(core, Options(), torch.float32)
     assert [file] == list(fresh.iterdir())
 
@@ -93,7 +93,7 @@ def test_without_a_place_to_compile_the_loop_runs_too(fresh, monkeypatch):
 
 def test_a_compiled_file_that_is_cut_short_is_reported(fresh, monkeypatch):
     fresh.mkdir()
-    monkeypatch.setattr(build, "_compile", lambda text, file: file.touch())
+    monkeypatch.setattr(build, "compile_to", lambda text, file: file.touch())
     with pytest.warns(UserWarning, match="loop runs.*or loaded.*too short"):
         assert LSTM(2, 3, gate="UR")(torch.randn(4, 1, 2))[0].isfinite().all()
 

@@ -1,7 +1,7 @@
 """Agents that learn Image Match from reward, with any gate in their memory.
 
-`network` has the encoder, the core and the heads, `rma` one more core, `returns` the
-advantages and the loss, `acting` the steps of an unroll, `training` the loop.
+``network`` has the encoder, the core and the heads, ``rma`` one more core, ``returns``
+the advantages and the loss, ``acting`` the steps of an unroll, ``training`` the loop.
 """
 
 from gatebook.agents.acting import Unroll, act

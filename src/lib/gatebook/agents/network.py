@@ -189,7 +189,7 @@ def build(
     """A network whose weights and random streams a seed decides.
 
     Arguments:
-        core: a name in `CORES`.
+        core: ``"LSTM"``, ``"GRU"``, ``"RMC"``, ``"DNC"`` or ``"RMA"``.
         hidden_size: H, the core's second argument.
         seed: of weights and streams. Torch's default generator is left as it was.
         actions: how many there are, or how many answers.

@@ -62,8 +62,8 @@ def allocation(u: Float[Tensor, "B N"]) -> Float[Tensor, "B N"]:
     """
     wide = torch.promote_types(u.dtype, torch.float32)  # in half precision 1 - ε is 1
     ordered, order = (EPSILON + (1 - EPSILON) * u.to(wide)).sort(dim=-1, stable=True)
-    smaller = torch.cat([torch.ones_like(ordered[:, :1]), ordered[:, :-1]], -1)
-    a = (1 - ordered) * smaller.cumprod(-1)
+    logs = ordered.log()  # a running sum has a simpler derivative than a product
+    a = (1 - ordered) * (logs.cumsum(-1) - logs).exp()
     return torch.zeros_like(a).scatter(-1, order, a).to(u.dtype)
 
 

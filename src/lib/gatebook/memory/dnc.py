@@ -3,6 +3,8 @@
 Graves et al. 2016; details from google-deepmind/dnc @f5981c6, dnc/access.py.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -12,10 +14,11 @@ from torch import Tensor, nn
 
 from gatebook.errors import check_count
 from gatebook.gates import Blocks, Gate
-from gatebook.memory import addressing
-from gatebook.memory.interface import Asked, Interface
+from gatebook.memory import addressing, compiled
+from gatebook.memory.interface import Asked, Interface, Layout
 from gatebook.random import Streams
-from gatebook.recurrence.scan import draw, per_step
+from gatebook.recurrence.cells import Core, Step, noise_blocks, split
+from gatebook.recurrence.scan import draw
 from gatebook.rnn import checks
 from gatebook.rnn.cell import LSTMCell
 from gatebook.rnn.stack import Record
@@ -64,20 +67,6 @@ ADDRESSED = ("free", "allocation_gate", "write_gate", "modes")
 """What the recorder keeps of an interface."""
 
 
-class Drawn(NamedTuple):
-    """What is random in one step.
-
-    Arguments:
-        noise: of the controller's gate, by block.
-        detached: whether h, or c, is detached; one for all, or one an example.
-        on_write: noise of the memory's gate.
-    """
-
-    noise: Blocks | None = None
-    detached: Bool[Tensor, " *B"] | None = None
-    on_write: Float[Tensor, "B K"] | None = None
-
-
 def access(state: DNCState, asked: Asked) -> tuple[DNCState, Blocks]:
     """Write, link, read: the memory's part of one step, h and c left as they are.
 
@@ -106,6 +95,168 @@ def access(state: DNCState, asked: Asked) -> tuple[DNCState, Blocks]:
     return new, {"allocation": a}
 
 
+def output(state: DNCState) -> Float[Tensor, "B O"]:
+    """[h ; r_1 .. r_R]: a linear layer on it is the paper's output."""
+    return torch.cat([state.h, state.read_vectors.flatten(1)], -1)
+
+
+class Given(NamedTuple):
+    """What one step gets from outside.
+
+    Arguments:
+        x: the input's share of the controller's pre-activations.
+        noise: of the controller's gate, for its blocks side by side.
+        on_write: of the gate that overwrites.
+        detached: whether h, or c, is detached; one for all, or one an example.
+    """
+
+    x: Float[Tensor, "B G"]
+    noise: Float[Tensor, "B _"] | None = None
+    on_write: Float[Tensor, "B _"] | None = None
+    detached: Bool[Tensor, " *B"] | None = None
+
+
+Kernels = tuple[compiled.Kernel, compiled.Kernel]
+"""`Control` and `Remember`, compiled."""
+
+
+@dataclass(frozen=True)
+class DNCCore:
+    """One step, as a function of plain tensors.
+
+    Arguments:
+        controller: the LSTM's step, with its gate.
+        layout: of the interface.
+        training: whether noise acts.
+    """
+
+    controller: Core
+    layout: Layout
+    training: bool
+
+    @property
+    def control(self) -> "Control":
+        """The controller's part of the step, but for its product."""
+        noisy = self.training and self.controller.gate.noise.draws
+        return Control(self.controller, self.training, noisy)
+
+    @property
+    def remember(self) -> "Remember":
+        """The memory's part of the step."""
+        write = self.layout.core
+        noisy = self.training and write is not None and write.gate.noise.draws
+        return Remember(self.layout, self.training, noisy)
+
+    def hear(
+        self, weights: Sequence[Tensor], state: DNCState, given: Given
+    ) -> tuple[Float[Tensor, "B G"], Float[Tensor, "B H"]]:
+        """What h and the vectors that were read say to the controller; and its c.
+
+        Arguments:
+            weights: of the controller for h and what was read, side by side, and its
+                bias; of the interface, and its bias.
+            state: of the step before.
+            given: of this step.
+        """
+        core, rule = self.controller, self.controller.gate.gradient
+        h, c = rule.h(state.h, given.detached), rule.c(state.c, given.detached)
+        heard = torch.cat([h, state.read_vectors.flatten(1)], -1)
+        return core.recurrent(given.x, heard, weights[0], weights[1]), c
+
+    def see(
+        self, weights: Sequence[Tensor], state: DNCState, given: Given
+    ) -> tuple[DNCState, dict[str, Blocks]]:
+        """A whole step, and what was seen on the way; arguments as for `hear`."""
+        rec, c = self.hear(weights, state, given)
+        h, c, gates = self.control.see(given.x, rec, c, given.noise)
+        xi = F.linear(h, weights[2], weights[3])
+        asked, on_write = self.layout.ask(xi, given.on_write, self.training)
+        new, addresses = access(state._replace(h=h, c=c), asked)
+        addresses |= {k: getattr(asked, k) for k in ADDRESSED}
+        addresses |= {k: getattr(new, k) for k in DNCState._fields[2:]}
+        return new, {"l0": gates, "memory": addresses | on_write}
+
+    def step(
+        self,
+        weights: Sequence[Tensor],
+        state: DNCState,
+        given: Given,
+        kernels: Kernels,
+    ) -> DNCState:
+        """The same step with both parts compiled."""
+        control, remember = kernels
+        rec, c = self.hear(weights, state, given)
+        h, c = compiled.call(control, *_with(given.noise, given.x, rec, c))
+        xi = F.linear(h, weights[2], weights[3])
+        new = compiled.call(remember, *_with(given.on_write, xi, *state[2:-1]))
+        return DNCState._make((h, c, *new))
+
+
+@dataclass(frozen=True)
+class Control:
+    """The controller's part of a step, number by number.
+
+    Arguments:
+        core: the LSTM's step, with its gate.
+        training: whether noise acts.
+        noisy: whether there is any.
+    """
+
+    core: Core
+    training: bool
+    noisy: bool
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """h and c. Given: noise if there is any, x, rec and c as in `LSTMCore.step`."""
+        noise, (x, rec, c) = _without(self.noisy, given)
+        return self.see(x, rec, c, noise)[:2]
+
+    def see(self, x: Tensor, rec: Tensor, c: Tensor, noise: Tensor | None) -> Step:
+        """h, c and the gates."""
+        drawn = None if noise is None else split(noise, noise_blocks(self.core))
+        return self.core.step(x, rec, c, c, drawn, self.training)  # h is in rec
+
+
+@dataclass(frozen=True)
+class Remember:
+    """The memory's part of a step.
+
+    Arguments:
+        layout: of ξ.
+        training: whether noise acts.
+        noisy: whether there is any.
+    """
+
+    layout: Layout
+    training: bool
+    noisy: bool
+
+    def __call__(self, *given: Tensor) -> tuple[Tensor, ...]:
+        """What `DNCState` has behind c.
+
+        Given: noise if there is any, ξ, and the same of the step before, but for what
+        was read.
+        """
+        noise, (xi, *parts) = _without(self.noisy, given)
+        asked, _ = self.layout.ask(xi, noise, self.training)
+        none = xi[:, :0]  # h, c and what was read before play no part
+        was = DNCState._make((none, none, *parts, parts[0][:, :0]))
+        new, _ = access(was, asked)
+        return new[2:]
+
+
+def _with(noise: Tensor | None, *given: Tensor) -> tuple[Tensor, ...]:
+    """Noise in front of what else is given, if there is any."""
+    return given if noise is None else (noise, *given)
+
+
+def _without(
+    noisy: bool, given: tuple[Tensor, ...]
+) -> tuple[Tensor | None, tuple[Tensor, ...]]:
+    """The two apart again."""
+    return (given[0], given[1:]) if noisy else (None, given)
+
+
 class DNC(nn.Module):
     """A differentiable neural computer (Graves et al. 2016), called as `LSTM` is.
 
@@ -116,6 +267,11 @@ class DNC(nn.Module):
 
     The output is [h ; r'], H + R·W numbers a step: a linear layer on it is the paper's
     output, y = W_y h + W_r [r'_1 .. r'_R].
+
+    On a CPU with a C compiler, steps in float32 and float64 are compiled where there
+    are enough of them; all else, and a block of `gatebook.reference`, runs a loop in
+    Python. Rows that are used equally may come in another order there, which changes
+    nothing that is read.
 
     Noise, h-detach and c-detach of ``gate`` act in the controller as in an `LSTM`; the
     gradient through the vectors that were read is never blocked.
@@ -252,71 +408,83 @@ class DNC(nn.Module):
     def _run(
         self, x: Float[Tensor, "T B I"], state: DNCState
     ) -> tuple[Float[Tensor, "T B O"], DNCState]:
-        """The loop over time; what the input alone decides is done before it."""
-        own = self.controller._weights("l0")
+        """All steps; what the input alone decides is done before them."""
+        core, own = self._core(), self.controller._weights("l0")
         of_x, of_reads = own.ih.tensor_split([self.input_size], 1)
-        projected = F.linear(x, of_x, own.bias_ih)
-        weights = torch.cat([own.hh, of_reads], 1), own.bias_hh
+        inputs = self._inputs(core, F.linear(x, of_x, own.bias_ih))
+        recurrent, bias = torch.cat([own.hh, of_reads], 1), own.bias_hh
+        assert bias is not None
+        weights = recurrent, bias, self.interface.weight, self.interface.bias
+        return self._loop(core, weights, state, inputs)
+
+    def _core(self) -> DNCCore:
+        """One step of this module, as it is now."""
+        layout = self.interface.layout
+        assert layout is not None
+        return DNCCore(self.controller.core, layout, self.training)
+
+    def _inputs(
+        self, core: DNCCore, x: Float[Tensor, "T B G"]
+    ) -> dict[str, Float[Tensor, "T *B"] | Bool[Tensor, "T *B"]]:
+        """What all steps get, by its name in `Given`."""
+        found: dict[str, Tensor | None] = {"x": x}
+        if self.training:
+            draws = draw(core.controller, x, (0.0, 0.0), self.streams)
+            found |= {"noise": draws.noise, "on_write": self._noise_on_write(x)}
+            found |= {"detached": draws.detached}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _noise_on_write(self, like: Float[Tensor, "T B G"]) -> Tensor | None:
+        """Noise of the gate that overwrites, from a stream of its own."""
+        core = self.interface.core
+        if core is None or not core.gate.noise.draws:
+            return None
+        shape = (*like.shape[:2], sum(core.blocks().values()))
+        stream = self.streams["memory_noise", like.device]
+        return core.gate.noise.sample(shape, like, stream)
+
+    def _loop(
+        self,
+        core: DNCCore,
+        weights: Sequence[Tensor],
+        state: DNCState,
+        inputs: dict[str, Tensor],
+    ) -> tuple[Float[Tensor, "T B O"], DNCState]:
+        """The loop over time; the recorder watches all that a step does."""
         log: Log | None = None if self.recorder is None else {"l0": {}, "memory": {}}
+        kernels = None if log is not None else self._kernels(core, state, inputs)
         outputs = []
-        for x_t, drawn in zip(projected.unbind(), self._draws(projected), strict=True):
-            state, seen = self._one(x_t, weights, state, drawn)
-            outputs.append(torch.cat([state.h, state.read_vectors.flatten(1)], -1))
-            if log is not None:
-                _note(log, seen)
+        for now in zip(*(value.unbind() for value in inputs.values()), strict=True):
+            given = Given(**dict(zip(inputs, now, strict=True)))
+            if kernels is not None:
+                state = core.step(weights, state, given, kernels)
+            else:
+                state, seen = core.see(weights, state, given)
+                if log is not None:
+                    _note(log, seen)
+            outputs.append(output(state))
         if self.recorder is not None and log is not None:
             for part, lists in log.items():
                 self.recorder[part] = {k: torch.stack(v) for k, v in lists.items()}
         return torch.stack(outputs), state
 
-    def _draws(self, like: Float[Tensor, "T B G"]) -> list[Drawn]:
-        """What each step has drawn; nothing in evaluation."""
-        core, steps = self.controller.core, len(like)
-        if not self.training:
-            return [Drawn()] * steps
-        draws = draw(core, like, (0.0, 0.0), self.streams)
-        noise, detached, *_ = per_step(core, draws, None, steps)
-        on_write = self._noise_on_write(like)
-        return [Drawn(*of) for of in zip(noise, detached, on_write, strict=True)]
-
-    def _noise_on_write(self, like: Float[Tensor, "T B G"]) -> list[Tensor | None]:
-        """Noise of the gate that overwrites, from a stream of its own."""
-        core, (steps, batch, _) = self.interface.core, like.shape
-        if core is None or not core.gate.noise.draws:
-            return [None] * steps
-        shape = (steps, batch, sum(core.blocks().values()))
-        stream = self.streams["memory_noise", like.device]
-        noise = core.gate.noise.sample(shape, like, stream)
-        return [None] * steps if noise is None else list(noise.unbind())
-
-    def _one(
-        self,
-        x: Float[Tensor, "B G"],
-        weights: tuple[Tensor, Tensor | None],
-        state: DNCState,
-        drawn: Drawn,
-    ) -> tuple[DNCState, dict[str, Blocks]]:
-        """One step, and what was seen on the way.
-
-        Arguments:
-            x: the input's share of the controller's pre-activations.
-            weights: of h and of the vectors that were read, side by side; and a bias.
-            state: of the step before.
-            drawn: this step's noise and detaching.
-        """
-        core = self.controller.core
-        rule = core.gate.gradient
-        h, c = rule.h(state.h, drawn.detached), rule.c(state.c, drawn.detached)
-        heard = torch.cat([h, state.read_vectors.flatten(1)], -1)
-        rec = core.recurrent(x, heard, *weights)
-        h, c, gates = core.step(x, rec, h, c, drawn.noise, self.training)
-        asked, on_write = self.interface.ask(h, drawn.on_write, self.training)
-        state, addresses = access(state._replace(h=h, c=c), asked)
-        if self.recorder is None:
-            return state, {}
-        addresses |= {k: getattr(asked, k) for k in ADDRESSED}
-        addresses |= {k: getattr(state, k) for k in DNCState._fields[2:]}
-        return state, {"l0": gates, "memory": addresses | on_write}
+    def _kernels(
+        self, core: DNCCore, state: DNCState, inputs: dict[str, Tensor]
+    ) -> Kernels | None:
+        """Both parts of a step, compiled; ``None`` where the loop must do."""
+        now = {name: value[0] for name, value in inputs.items()}
+        x, noise = now["x"], now.get("noise")
+        xi = x.new_empty(len(x), sum(core.layout.blocks().values()))
+        work = inputs["x"][..., 0].numel()
+        parts = (
+            _with(noise, x, x, state.c),
+            _with(now.get("on_write"), xi, *state[2:-1]),
+        )
+        control = compiled.kernel(core.control, parts[0], work)
+        remember = compiled.kernel(core.remember, parts[1], work)
+        if control is None or remember is None:
+            return None
+        return control, remember
 
     def _state(self, given: Any, x: Tensor) -> DNCState:
         """The state before the first step: zeros by default."""

@@ -78,92 +78,55 @@ class WriteCore:
         return self.gate.blocks(self.hidden_size)
 
 
-class Interface(nn.Linear):
-    """From the controller's h to what it asks: a linear layer, and squashing.
+@dataclass(frozen=True)
+class Layout:
+    """What the numbers of an interface mean.
 
     Arguments:
-        hidden_size: H, of the controller.
         width: W, numbers in a row of the memory.
         reads: R, read heads.
-        gate: overwrites rows; ``None`` for the paper's erase vector.
-        device: where the parameters live.
-        dtype: their dtype.
+        core: overwrites rows; ``None`` for the paper's erase vector.
     """
 
-    def __init__(
-        self,
-        hidden_size: int,
-        width: int,
-        reads: int,
-        gate: str | Gate | None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
-    ):
-        core = None if gate is None else WriteCore(write_gate(gate, width), width)
-        blocks = {
-            "read_keys": reads * width,
-            "read_strengths": reads,
-            "write_key": width,
+    width: int
+    reads: int
+    core: WriteCore | None
+
+    def blocks(self) -> dict[str, int]:
+        """How many numbers each thing has, by name and in the paper's order."""
+        return self._blocks
+
+    @cached_property
+    def _blocks(self) -> dict[str, int]:
+        return {
+            "read_keys": self.reads * self.width,
+            "read_strengths": self.reads,
+            "write_key": self.width,
             "write_strength": 1,
-            **({"erase": width} if core is None else core.blocks()),
-            "vector": width,
-            "free": reads,
+            **({"erase": self.width} if self.core is None else self.core.blocks()),
+            "vector": self.width,
+            "free": self.reads,
             "allocation_gate": 1,
             "write_gate": 1,
-            "modes": 3 * reads,
+            "modes": 3 * self.reads,
         }
-        rows = sum(blocks.values())
-        super().__init__(hidden_size, rows, device=device, dtype=dtype)
-        self.core, self.reads, self.width = core, reads, width
-        self.blocks = blocks  # rows by name, in the paper's order
-        if core is not None:
-            self.register_state_dict_post_hook(names.note_gate)
-            self.register_load_state_dict_pre_hook(names.check_gate)
-        self.reset_parameters()
-
-    @property
-    def gate_name(self) -> Tensor:
-        """What the gate computes in evaluation, as a ``state_dict`` holds it."""
-        if self.core is None:
-            raise AttributeError("gate_name")
-        return names.name_of(self.core)
-
-    @gate_name.setter
-    def gate_name(self, value: Tensor) -> None:
-        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
-
-    def reset_parameters(self) -> None:
-        """Weights from U(-1/√H, 1/√H), biases 0 but for the gate's law."""
-        if not hasattr(self, "blocks"):  # torch's own start, before there is a gate
-            return
-        bound = 1 / math.sqrt(self.in_features)
-        with torch.no_grad():
-            self.weight.uniform_(-bound, bound)
-            self.bias.zero_()
-            if self.core is None:
-                return
-            with torch.device("cpu"):  # the default may have no numbers
-                law = self.core.gate.initial_biases(self.width)
-            own = split(self.bias, self.blocks)
-            for name, value in law.items():
-                own[name].copy_(value)
 
     def ask(
         self,
-        h: Float[Tensor, "B H"],
+        xi: Float[Tensor, "B X"],
         noise: Float[Tensor, "B K"] | None = None,
         training: bool = False,
     ) -> tuple[Asked, Blocks]:
-        """What is asked in one step, and the gate that overwrites, if there is one.
+        """What is asked in one step, and the gate that overwrites.
 
         Strengths are 1 + softplus as in the paper; the published code leaves the 1 out.
 
         Arguments:
-            h: of the controller.
+            xi: ξ, the numbers before they are squashed.
             noise: of the gate, for its blocks side by side.
             training: whether it acts.
         """
-        pre = split(self(h), self.blocks)
+        pre = split(xi, self._blocks)
         heads = (self.reads, -1)
         erase, vector, gates = self._overwrite(pre, noise, training)
         asked = Asked(
@@ -194,6 +157,67 @@ class Interface(nn.Linear):
         gates = self.core.gate.effective(own, drawn, training)
         erase = 1 - gates["effective_forget"]
         return erase, gates["effective_input"] * vector, gates
+
+
+class Interface(nn.Linear):
+    """The layer from the controller's h to what it asks.
+
+    Arguments:
+        hidden_size: H, of the controller.
+        width: W, numbers in a row of the memory.
+        reads: R, read heads.
+        gate: overwrites rows; ``None`` for the paper's erase vector.
+        device: where the parameters live.
+        dtype: their dtype.
+    """
+
+    layout: Layout | None = None
+
+    def __init__(
+        self,
+        hidden_size: int,
+        width: int,
+        reads: int,
+        gate: str | Gate | None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        core = None if gate is None else WriteCore(write_gate(gate, width), width)
+        layout = Layout(width, reads, core)
+        rows = sum(layout.blocks().values())
+        super().__init__(hidden_size, rows, device=device, dtype=dtype)
+        self.layout, self.core = layout, core
+        if core is not None:
+            self.register_state_dict_post_hook(names.note_gate)
+            self.register_load_state_dict_pre_hook(names.check_gate)
+        self.reset_parameters()
+
+    @property
+    def gate_name(self) -> Tensor:
+        """What the gate computes in evaluation, as a ``state_dict`` holds it."""
+        if self.core is None:
+            raise AttributeError("gate_name")
+        return names.name_of(self.core)
+
+    @gate_name.setter
+    def gate_name(self, value: Tensor) -> None:
+        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
+
+    def reset_parameters(self) -> None:
+        """Weights from U(-1/√H, 1/√H), biases 0 but for the gate's law."""
+        if self.layout is None:  # torch's own start, before there is a gate
+            return
+        bound = 1 / math.sqrt(self.in_features)
+        with torch.no_grad():
+            self.weight.uniform_(-bound, bound)
+            self.bias.zero_()
+            if self.core is None:
+                return
+            with torch.device("cpu"):  # the default may have no numbers
+                law = self.core.gate.initial_biases(self.core.hidden_size)
+            own = split(self.bias, self.layout.blocks())
+            for name, value in law.items():
+                own[name].copy_(value)
 
 
 def write_gate(given: str | Gate, width: int) -> Gate:

@@ -155,7 +155,7 @@ def scan(
     draws = draws or Draws()
     rule, outputs = core.gate.gradient, []
     for x, noise, detached, keep_h, keep_c, live in zip(
-        projected.unbind(), *per_step(core, draws, alive, len(projected)), strict=True
+        projected.unbind(), *_per_step(core, draws, alive, len(projected)), strict=True
     ):
         read_h = rule.h(h, detached)
         read_c = rule.c(c, detached)
@@ -177,7 +177,7 @@ def scan(
     return torch.stack(outputs), h, c
 
 
-def per_step(
+def _per_step(
     core: Core, draws: Draws, alive: Tensor | None, steps: int
 ) -> list[list[Any]]:
     """Each draw cut into steps; a list of ``None`` where nothing was drawn."""

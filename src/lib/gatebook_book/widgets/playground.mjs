@@ -22,15 +22,17 @@ function shares(means) {
   return heights;
 }
 
-/** Pairs of neighbours become their mean, until there are at most `most` points. */
-function thinned(points, most = 300) {
-  if (points.length <= most) return points;
-  const half = [];
-  for (let k = 0; k + 1 < points.length; k += 2) {
-    const [[a, x], [b, y]] = [points[k], points[k + 1]];
-    half.push([(a + b) / 2, (x + y) / 2]);
+const BINNED = 20; // batches behind each point of a curve
+
+/** The mean losses of each BINNED steps, and the losses that are left over. */
+function binned(losses, step) {
+  const points = [];
+  const whole = losses.length - (losses.length % BINNED);
+  for (let k = 0; k < whole; k += BINNED) {
+    const at = step - losses.length + k + BINNED;
+    points.push([at, mean(losses.slice(k, k + BINNED))]);
   }
-  return thinned(half, most);
+  return [points, losses.slice(whole)];
 }
 
 /** The end of an axis that holds `most` steps. */
@@ -47,7 +49,7 @@ function right({ answers, target }, task) {
 const unpacked = (text) => Float32Array.from(atob(text), (byte) =>
   1 - 1 / TOP ** (byte.charCodeAt(0) / 255));
 
-export const formulas = { timescaleOf, depth, shares, thinned, ending };
+export const formulas = { timescaleOf, depth, shares, binned, ending };
 
 // --- controls --------------------------------------------------------------------------
 
@@ -139,7 +141,7 @@ function lossPanel(parent) {
     title: "Loss of both models against the steps of training",
     width: broad ? 720 : 340, height: broad ? 210 : 190,
     x: { low: 0, high: 1, label: "steps of training", ticks: [] },
-    y: { low: 0, high: 1, label: "loss on the batch", ticks },
+    y: { low: 0, high: 1, label: "loss, mean of 20 batches", ticks },
   });
   const { box } = axes;
   const xTexts = [0, 0.5, 1].map((v) => axes.add("text", {
@@ -174,7 +176,7 @@ function nameCurve(text, label, hueOf, own, axes, most, y) {
   const [step, loss] = own.at(-1) ?? [0, 0];
   const at = axes.x(step / most);
   const start = at < axes.box.left + 60;
-  set(text, { x: start ? at + 4 : at, y: y(loss) + 9, class: start ? "name start" : "name end",
+  set(text, { x: start ? at + 4 : at, y: y(loss) + 14, class: start ? "name start" : "name end",
     ...hueOf });
   say(text, own.length > 1 ? label : "");
 }
@@ -184,6 +186,7 @@ const CELL = 6;
 /** Units (from long to short memory) by time; the darker, the longer a unit remembers. */
 function gatesPicture(parent) {
   const frame = html("div", { class: "heat" }, parent);
+  const head = html("p", { class: "quiet" }, frame, "");
   const canvas = html("canvas", { role: "img" }, frame);
   const parts = html("div", { class: "parts", "aria-hidden": "true" }, frame);
   const shown = ["", "", ""].map(() => html("span", {}, parts, ""));
@@ -205,6 +208,7 @@ function gatesPicture(parent) {
     const long = means.filter((g) => timescaleOf(g) > delay).length;
     set(canvas, { "aria-label": `Effective forget gates of ${label}: ${H} units by ${T} ` +
       `steps. While they wait, ${long} have a timescale above the delay of ${delay}.` });
+    say(head, `forget gates of ${H} units over one sequence`);
     sections(shown, task, delay, marks, T);
   };
 }
@@ -216,6 +220,7 @@ function sections(shown, task, delay, marks, T) {
     : [[marks[0], marks[1] - marks[0], T - marks[1]], ["", "↑ first mark", "↑ second"]];
   shown.forEach((span, k) => {
     span.style.flexGrow = widths[k];
+    span.style.textAlign = task === "copy" ? "center" : "start"; // the mark is at the left
     say(span, words[k]);
   });
 }
@@ -274,7 +279,8 @@ function answersPicture(parent) {
     const good = right(seen, task);
     const all = seen.target.length;
     const what = task === "copy" ? "tokens" : "sums";
-    say(head, `${good} of ${all} ${what} right${task === "copy" ? "" : " to 0.1"}`);
+    const rest = task === "copy" ? "; four of the sequences:" : " to 0.1";
+    say(head, `${good} of ${all} ${what} right${rest}`);
     set(frame, { "aria-label": `Answers of ${label}: ${good} of ${all} ${what} right.` });
     table.hidden = task !== "copy";
     axes.frame.style.display = task === "copy" ? "none" : "";
@@ -284,7 +290,7 @@ function answersPicture(parent) {
   };
 }
 
-/** One row a sequence; a wrong answer is struck out, and the token stands beside it. */
+/** One row a sequence; a wrong answer is struck out. */
 function tokens(cells, { answers, target }, own) {
   const batch = target.length / 10;
   cells.forEach((cell, k) => {
@@ -451,6 +457,7 @@ class Race {
   begin(choice) {
     this.choice = choice;
     this.points = SIDES.map(() => []);
+    this.left = SIDES.map(() => []); // losses that fill no point yet
     this.starts = SIDES.map(() => null);
     this.reports = SIDES.map(() => null);
     this.fromStore = false;
@@ -467,6 +474,7 @@ class Race {
     const choice = this.chosen();
     this.begin(choice);
     this.buttons();
+    this.announce(`${this.names().join(" and ")}, not trained yet.`);
     const made = SIDES.map((side, k) => racer(this.model.get("_bundle"),
       sideOf(choice, side), LIMIT,
       (report) => turn === this.turn && this.take(k, report)));
@@ -492,10 +500,10 @@ class Race {
 
   take(k, report) {
     if (!this.starts[k]) this.starts[k] = report.means;
-    const loss = mean(report.losses);
-    if (report.losses.length) {
-      this.points[k] = thinned([...this.points[k], [report.step, loss]]);
-    }
+    const losses = [...this.left[k], ...report.losses];
+    const [points, left] = binned(losses, report.step);
+    this.points[k].push(...points);
+    this.left[k] = left;
     this.reports[k] = report;
     if (report.done) this.finished(k);
     this.later();
@@ -543,8 +551,9 @@ class Race {
     const twin = k === 1 && gate === this.choice.left;
     const method = twin ? "h-detach" : gate;
     const colour = getComputedStyle(this.root).getPropertyValue(`--gatebook-${method}`).trim();
+    const name = gate === "G2" ? "G²" : gate;
     return { task, delay, colour, hue: hue(method), start: this.starts[k],
-      label: p ? `${gate}, h-detach ${fixed(p, 2)}` : gate };
+      label: p ? `${name}, h-detach ${fixed(p, 2)}` : name };
   }
 
   names() {
