@@ -71,6 +71,9 @@ FORMS = {
     "batch_size": "{} sequences a step",
     "train_size": "{:,} training images",
     "p": "p = {}",
+    "delay": "D = {}",
+    "updates": "{:,} updates",
+    "discount": "γ = {}",
 }
 """How `setup` names a parameter; another one stands as its value alone."""
 

@@ -143,8 +143,8 @@ def _opened(file: Path) -> Kernel:
 
 def _key(core: AnyCore, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
-    more = getattr(core, "more_c", "")
-    return key_of(repr(core), repr(options), str(dtype), more, KERNEL)
+    text = KERNEL + getattr(core, "more_c", "")
+    return key_of(repr(core), repr(options), str(dtype), text)
 
 
 def key_of(*words: str) -> str:
