@@ -112,7 +112,7 @@ def _kernel(
     except Unprintable:
         return None
     except NoCompiler as error:
-        ways._warn(str(error))
+        ways.warn(str(error))
         return None
     return Kernel(there, back, tuple(tuple(out.shape[1:]) for out in outputs))
 
