@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from gatebook import RMC
+from gatebook import DNC, RMC
 from gatebook_book.runs.provenance import commit, device_name
 from keep import keep
 from measure import summary
-from plain import PlainRMC
+from plain import PlainDNC, PlainRMC
 from torch import Tensor, nn
 
 FEATURES = 45
@@ -34,6 +34,13 @@ def rmc(shape: dict[str, int]) -> tuple[nn.Module, nn.Module]:
     return core, PlainRMC(core)
 
 
+def dnc(shape: dict[str, int]) -> tuple[nn.Module, nn.Module]:
+    """Ours and the plain loop."""
+    sizes = (shape["hidden"], shape["rows"], shape["width"], shape["reads"])
+    core = DNC(FEATURES, *sizes, gate="LSTM", seed=0)
+    return core, PlainDNC(core)
+
+
 CASES: list[dict[str, Any]] = [
     {
         "core": "RMC",
@@ -44,6 +51,16 @@ CASES: list[dict[str, Any]] = [
         "core": "RMC",
         "shape": {"T": 64, "B": 64, "slots": 4, "width": 128, "heads": 4},
         "make": rmc,
+    },
+    {
+        "core": "DNC",
+        "shape": {"T": 40, "B": 64, "hidden": 64, "rows": 16, "width": 16, "reads": 2},
+        "make": dnc,
+    },
+    {
+        "core": "DNC",
+        "shape": {"T": 40, "B": 16, "hidden": 64, "rows": 16, "width": 16, "reads": 4},
+        "make": dnc,
     },
 ]
 """What is timed: a core, its sizes, and what makes ours and the plain loop."""
