@@ -189,7 +189,8 @@ class Work:
             "dentered": torch.empty_like(self.operands[1]),
             "dgate_row": torch.empty_like(self.operands[2]),
         }
-        sums = self.operands[0].new_zeros(self._parts(), 10 * self.sizes[-1])
+        wide = 15 * self.sizes[-1] + self.weight(3).shape[0]
+        sums = self.operands[0].new_zeros(self._parts(), wide)
         self._run("unrelate", True, kept | made | {"sums": sums})
         return made | {"sums": sums.sum(0)}
 
@@ -264,12 +265,12 @@ def _gradients(work: Work, kept: Kept, made: Kept) -> list[Tensor]:
     dqkv, dgate = flat["qkv"], flat["p"][:, :-h]
     of_project = dqkv[len(memory) :].t() @ out[:-1].flatten(0, 2)
     of_project.addmm_(dqkv[: len(memory)].t(), memory)
+    own = [h, h, h, h, 3 * h, 3 * h, 3 * h, h, h, dgate.shape[1]]
+    *norms, b_project, b_first, b_second, b_gate = made["sums"].split(own)
+    gain, shift, gain_read, shift_read, *of_project_norm = norms
     found = [made["dm"], made["dentered"], made["dgate_row"]]
-    found += [of_project, dqkv.sum(0)]
-    found += [flat["read"].t() @ flat["rows"], flat["read"].sum(0)]
-    found += [flat["done"].t() @ flat["hidden"], flat["done"].sum(0)]
-    found += [dgate.t() @ flat["shown"], dgate.sum(0)]
-    gain, shift, gain_read, shift_read, *of_project_norm = made["sums"].split(
-        [h, h, h, h, 3 * h, 3 * h]
-    )
+    found += [of_project, b_project]
+    found += [flat["read"].t() @ flat["rows"], b_first]
+    found += [flat["done"].t() @ flat["hidden"], b_second]
+    found += [dgate.t() @ flat["shown"], b_gate]
     return [*found, *of_project_norm, gain_read, shift_read, gain, shift]

@@ -38,7 +38,7 @@ typedef struct {
   const real *dout;             /* (T, B, N, H) */
   real *dm;                     /* (B, N, H) gradient of the last memory, then the first */
   real *dentered, *dgate_row;   /* as `entered` and `gate_row` */
-  real *sums;                   /* (threads, 10 H) gradients of gains and shifts */
+  real *sums;                   /* (threads, 14 H + G) gradients of gains, shifts, biases */
   real *scratch;                /* (threads, room) */
 } Relation;
 
@@ -96,6 +96,10 @@ static void unnormed(real *restrict dy, const real *restrict x, real scale,
   }
   const real mean = sum_of(dy, n) / n, along = dot(dy, x, n) / n;
   for (Z j = 0; j < n; j++) dy[j] = scale * (dy[j] - mean - x[j] * along);
+}
+
+static void add(real *restrict to, const real *restrict from, Z n) {
+  for (Z j = 0; j < n; j++) to[j] += from[j];
 }
 
 /* Where a head's query begins in row n; key and value follow it. The last row is the
@@ -221,7 +225,7 @@ static void step_on(const Relation *p, Span own, Z t, Room room) {
   linear(rows, p->first, p->b_first, hidden, H, count, H, H);
   for (Z i = 0; i < count * H; i++) hidden[i] = hidden[i] > 0 ? hidden[i] : 0;
   linear(hidden, p->second, p->b_second, done, H, count, H, H);
-  for (Z i = 0; i < count * H; i++) done[i] += rows[i];
+  add(done, rows, count * H);
   for (Z i = 0; i < count; i++) {
     const real *restrict x_ = x + i * G, *restrict n_ = p->noise + (row0 + i) * noises;
     const real *restrict c_ = m + i * H, *restrict h_ = c_, *restrict r_ = 0;
@@ -282,19 +286,21 @@ static void step_back(const Relation *p, Span own, Z t, Room room, real *sums) {
     real *to = p->dgate_row + (t * p->B + b) * wide;
     const real *from = x + (b - own.first) * slots * G;
     memset(to, 0, wide * sizeof(real));
-    for (Z n = 0; n < slots; n++)
-      for (Z j = 0; j < wide; j++) to[j] += from[n * G + j];
+    for (Z n = 0; n < slots; n++) add(to, from + n * G, wide);
+    add(sums + 15 * H, to, wide);
   }
   real *dhidden = room.group, *drows = room.other;
   for (Z i = 0; i < count; i++) {
     real *d = x + i * G + wide;
     unnormed(d, done + i * H, p->done_scale[row0 + i], p->g_out, sums, sums + H, H);
+    add(sums + 14 * H, d, H);
     memcpy(done + i * H, d, H * sizeof(real));
   }
   back(done, H, p->second, dhidden, count, H, H);
   for (Z i = 0; i < count * H; i++) dhidden[i] = hidden[i] > 0 ? dhidden[i] : 0;
+  for (Z i = 0; i < count; i++) add(sums + 13 * H, dhidden + i * H, H);
   back(dhidden, H, p->first, drows, count, H, H);
-  for (Z i = 0; i < count * H; i++) drows[i] += done[i];
+  add(drows, done, count * H);
   for (Z i = 0; i < count; i++) {
     unnormed(drows + i * H, read + i * H, p->read_scale[row0 + i], p->g_read,
              sums + 2 * H, sums + 3 * H, H);
@@ -312,13 +318,14 @@ static void step_back(const Relation *p, Span own, Z t, Room room, real *sums) {
       real *d = room.dqkv + n * 3 * H, *row = qkv + (first + n) * 3 * H;
       unnormed(d, row, p->qkv_scale[row0 + first + n], p->g_project, sums + 4 * H,
                sums + 7 * H, 3 * H);
+      add(sums + 10 * H, d, 3 * H);
       memcpy(row, d, 3 * H * sizeof(real));
     }
     memcpy(p->dentered + (t * p->B + b) * 3 * H, room.dqkv + slots * 3 * H,
            3 * H * sizeof(real));
   }
   back(qkv, 3 * H, p->project, room.third, count, H, 3 * H);
-  for (Z i = 0; i < count * H; i++) dm[i] += room.third[i];
+  add(dm, room.third, count * H);
 }
 
 /* A thread's sequences in groups, each through all steps. */
@@ -340,11 +347,12 @@ int relate(const void *what, int part, int parts) {
 
 int unrelate(const void *what, int part, int parts) {
   const Relation *p = what;
+  Z at[BLOCKS], G = places(p->H, at);
   Span mine = share(p->B, part, parts), own;
   for (Z b = mine.first; b < mine.last;) {
     b = group_of(p, mine, b, &own);
     for (Z t = p->T; t-- > 0;)
-      step_back(p, own, t, room_of(p, part), p->sums + part * 10 * p->H);
+      step_back(p, own, t, room_of(p, part), p->sums + part * (14 * p->H + G));
   }
   return 0;
 }
