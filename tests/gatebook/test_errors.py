@@ -135,6 +135,8 @@ WRONG_KINDS = {
     "GRU(2, 2, seed=1.5)": "seed is 1.5; allowed: an integer",
     "GRU(2, 2)(x, (x, x))": "hx is a tuple; allowed: a tensor h_0, or None",
     "LSTM(2, 2)(x, x)": "hx is a Tensor; allowed: a pair of tensors (h_0, c_0)",
+    "DNC(2, 2)(x, x)": "state is a Tensor; allowed: a DNCState, or None",
+    "DNC(2, 2)([x])": "input is a list; allowed: a tensor",
     "LSTM(2, 2)('a')": "input is a str; allowed: a tensor or a PackedSequence",
     "LSTM(2, 2)([x])": "input is a list; allowed: a tensor or a PackedSequence",
     "LSTM(2, 2)(torch.nested.nested_tensor([x[0], x[0, :1]], layout=torch.jagged))": (
@@ -151,7 +153,7 @@ WRONG_KINDS = {
 SHOW = """
 import torch
 from torch import nn
-from gatebook import GRU, LSTM, Gate
+from gatebook import DNC, GRU, LSTM, Gate
 from gatebook.language.recipe import Recipe
 x = torch.zeros(2, 2, 2)
 for call in {calls}:

@@ -18,7 +18,7 @@ from gatebook.recurrence.cells import LSTMCore
 def fresh(monkeypatch, tmp_path):
     """An empty cache, on disk and in memory."""
     monkeypatch.setenv("GATEBOOK_CACHE", str(tmp_path / "cache"))
-    caches = (build.compiler, build._kernel, ways._warn)
+    caches = (build.compiler, build._kernel, ways.warn)
     for cache in caches:
         cache.cache_clear()
     yield tmp_path / "cache"

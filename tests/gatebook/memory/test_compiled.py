@@ -70,6 +70,25 @@ def test_a_second_derivative_is_refused(many):
 
 
 @dataclass(frozen=True)
+class Small:
+    """Compiled in this test for the first time."""
+
+    name: str
+
+    def __call__(self, x):
+        return (x.exp(),)
+
+
+def test_compiling_draws_no_numbers_and_minds_no_mode(tmp_path, monkeypatch):
+    monkeypatch.setenv("GATEBOOK_CACHE", str(tmp_path))
+    x, before = torch.rand(300, 2, **F64), torch.get_rng_state()
+    with torch.device("meta"), torch.no_grad():
+        kernel = compiled.kernel(Small("new"), [x], 300)
+    assert torch.equal(torch.get_rng_state(), before)
+    close(compiled.call(kernel, x), (x.exp(),))
+
+
+@dataclass(frozen=True)
 class Unknown:
     """An operation that has no print."""
 

@@ -45,6 +45,8 @@ def test_the_memory_of_a_dnc_has_its_gates_colour_and_a_line_of_its_own():
     fig = figures.curves(runs, "loss", "loss", GUESS, cores=("DNC",))
     a, b = fig.axes[0].get_legend_handles_labels()[0]
     assert a.get_color() == b.get_color() and a.get_linestyle() != b.get_linestyle()
+    names = [t.get_text() for t in fig.legends[0].get_texts()]
+    assert names == ["UR-DNC", "UR-DNC+memory"]
 
 
 def place(place, carry, count, right):

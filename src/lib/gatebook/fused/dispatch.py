@@ -91,10 +91,10 @@ def watched() -> bool:
 
 def _is_traced(given: Pass) -> bool:
     """Whether operations are watched, by somebody or by the tensors themselves."""
-    return watched() or _acts_by_itself(given.x) or _acts_by_itself(given.weights.hh)
+    return watched() or acts_by_itself(given.x) or acts_by_itself(given.weights.hh)
 
 
-def _acts_by_itself(tensor: Tensor) -> bool:
+def acts_by_itself(tensor: Tensor) -> bool:
     """Whether it is no plain tensor, but one that handles operations, as a fake one."""
     return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 

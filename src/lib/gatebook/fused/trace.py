@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from gatebook.gates import Blocks, Constant, Full, Gate, Master, Ordered, Refine
-from gatebook.recurrence.cells import Core, noise_blocks, split
+from gatebook.recurrence.cells import AnyCore, noise_blocks, split
 from gatebook.recurrence.scan import Draws, Pass, zone_out
 
 UNITS = 8
@@ -59,7 +59,7 @@ def operands_of(given: Pass) -> list[Tensor | None]:
 
 
 @functools.lru_cache(1024)
-def like(core: Core) -> Core:
+def like(core: AnyCore) -> AnyCore:
     """The small core that stands for all with the same step."""
     gate = replace(core.gate, gradient=Full())
     return replace(core, gate=gate, hidden_size=UNITS * downsize(gate))
@@ -107,7 +107,7 @@ class Step:
     leave: Program
 
 
-def trace(core: Core, options: Options) -> Step:
+def trace(core: AnyCore, options: Options) -> Step:
     """Derive both passes of ``core`` from the reference step.
 
     In a thread of its own, so that nothing which the caller has switched on acts here:
@@ -120,7 +120,7 @@ def trace(core: Core, options: Options) -> Step:
         return thread.submit(_trace, core, options).result()
 
 
-def _trace(core: Core, options: Options) -> Step:
+def _trace(core: AnyCore, options: Options) -> Step:
     stages = _stages(core)
     entry, leave = _entry(core, options)
     core = replace(core, gate=_staged(core.gate), hidden_size=UNITS)
@@ -168,7 +168,7 @@ def _graph(function: Callable[..., Any], *values: Tensor) -> fx.GraphModule:
     return make_fx(function)(*values)
 
 
-def _operands(core: Core, options: Options) -> dict[str, tuple[int, torch.dtype]]:
+def _operands(core: AnyCore, options: Options) -> dict[str, tuple[int, torch.dtype]]:
     """What a step reads: number of blocks and kind, in the order of the lines."""
     width, real, mask = len(core.blocks()), torch.float32, torch.bool
     found: dict[str, tuple[int, torch.dtype]] = {
@@ -186,7 +186,7 @@ def _operands(core: Core, options: Options) -> dict[str, tuple[int, torch.dtype]
     return found
 
 
-def _step(core: Core, o: Options, v: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def _step(core: AnyCore, o: Options, v: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """One step as in `scan.scan`: (output, h) of a GRU, else with c."""
     names = core.blocks()
     sizes = dict.fromkeys(names, UNITS)
@@ -266,7 +266,7 @@ def _staged(gate: Gate) -> Gate:
     )
 
 
-def _stages(core: Core) -> tuple[Stage, ...]:
+def _stages(core: AnyCore) -> tuple[Stage, ...]:
     gate = core.gate
     if not _needs_stages(gate):
         return ()
@@ -279,7 +279,7 @@ def _stages(core: Core) -> tuple[Stage, ...]:
     )
 
 
-def _entry(core: Core, options: Options) -> tuple[Program, Program]:
+def _entry(core: AnyCore, options: Options) -> tuple[Program, Program]:
     """What noise makes of one pre-activation, and the derivative of that."""
     leaves = [("x0",)] + ([("noise0",)] if options.noise else [])
     row = torch.zeros(1, UNITS)

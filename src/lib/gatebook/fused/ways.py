@@ -36,12 +36,12 @@ def kernel_of(given: Pass) -> Any | None:
     except Unprintable:
         return None
     except NoCompiler as error:
-        _warn(str(error))
+        warn(str(error))
         return None
 
 
 @functools.cache
-def _warn(reason: str) -> None:
+def warn(reason: str) -> None:
     """Warn once that the loop is slower."""
     warnings.warn(
         f"the reference loop runs, several times slower than the fused scan: {reason}",

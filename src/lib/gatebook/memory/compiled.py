@@ -6,6 +6,7 @@
 import ctypes
 import functools
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,15 +107,25 @@ def _kernel(
     function: Function, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype
 ) -> Kernel | None:
     """From the disk or made now; what failed once is not tried again."""
-    outputs = function(*(torch.zeros(1, *shape, dtype=dtype) for shape in shapes))
     try:
-        there, back = _load(function, shapes, NAMES[dtype])
+        # In a thread of its own, where nothing acts that the caller has switched on.
+        with ThreadPoolExecutor(1) as thread:
+            there, back = thread.submit(_load, function, shapes, NAMES[dtype]).result()
+            outputs = thread.submit(_shapes, function, shapes).result()
     except Unprintable:
         return None
     except NoCompiler as error:
-        ways._warn(str(error))
+        ways.warn(str(error))
         return None
-    return Kernel(there, back, tuple(tuple(out.shape[1:]) for out in outputs))
+    return Kernel(there, back, outputs)
+
+
+def _shapes(
+    function: Function, shapes: tuple[tuple[int, ...], ...]
+) -> tuple[tuple[int, ...], ...]:
+    """Those of the results, without the batch."""
+    results = function(*(torch.zeros(1, *shape) for shape in shapes))
+    return tuple(tuple(out.shape[1:]) for out in results)
 
 
 def _load(

@@ -128,8 +128,8 @@ def trace(
     """
     from torch.fx.experimental.proxy_tensor import make_fx  # takes over a second
 
-    given = [torch.rand(1, *shape) for shape in shapes]
-    seeds = [torch.rand_like(out) for out in function(*given)]
+    given = [torch.zeros(1, *shape) for shape in shapes]  # any numbers would do
+    seeds = [torch.zeros_like(out) for out in function(*given)]
 
     def pull(*values: Tensor) -> list[Tensor]:
         leaves = [v.detach().requires_grad_() for v in values[: len(given)]]

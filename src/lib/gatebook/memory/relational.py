@@ -2,10 +2,10 @@
 
 The equations of Santoro et al. (2018) §3.2-3.4 as their authors run them: Sonnet v1,
 ``relational_memory.py`` at cd5b5fa. Where the two differ, the code is followed: it has
-no output gate, and the input row attends like the others. The gate is one of the grid.
+no output gate, and the input's row reads, too. The gate is one of the grid.
 
-Letters: N slots, D units of a slot, R = N + 1 rows with the input's, K heads, and Z
-rows of the gate's blocks.
+Letters: N slots, D units of a slot, R = N + 1 rows with the input's, S of them that
+read, K heads, and Z rows of the gate's blocks.
 """
 
 import math
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatebook.gates import Blocks, Gate
-from gatebook.recurrence.cells import split
+from gatebook.recurrence.cells import gated_update, split
 
 Step = tuple[Float[Tensor, "B N D"], Blocks]
 """The new memory, and what was seen on the way: gates and attention weights by name."""
@@ -62,30 +62,28 @@ class RMCCore:
         noise: Float[Tensor, "B N Z"] | None,
         training: bool,
     ) -> Step:
-        """Eqs. 5-7 of the paper without its output gate: M' = f ∘ M + i ∘ Ũ.
-
-        f and i are the effective gates. Where i = 1 - f, M' is between M and Ũ.
-        """
+        """Eqs. 5-7 of the paper without its output gate: M' = f ∘ M + i ∘ Ũ."""
         drawn = None if noise is None else split(noise, self._blocks)
-        gates = self.gate.effective(split(pre, self._blocks), drawn, training)
-        kept = gates["effective_forget"] * memory
-        return kept + gates["effective_input"] * candidate, gates
+        parts = split(pre, self._blocks)
+        return gated_update(self.gate, memory, candidate, parts, drawn, training)
 
 
 def attend(
-    rows: Float[Tensor, "B R P"], heads: int
-) -> tuple[Float[Tensor, "B R D"], Float[Tensor, "B K R R"]]:
+    rows: Float[Tensor, "B R P"], heads: int, readers: int
+) -> tuple[Float[Tensor, "B S D"], Float[Tensor, "B K S R"]]:
     """Eq. 2: softmax(q k' / √(D / K)) v in each head, heads side by side.
 
     Arguments:
         rows: q, k and v of each head, one head after the other; P = 3 D.
         heads: K, their number.
+        readers: S, how many of the rows read.
 
     Returns:
-        what each row has read, and the weights by which it has read each row.
+        what each of them has read, and the weights by which it has read each row.
     """
-    q, k, v = rows.unflatten(-1, (heads, -1)).transpose(1, 2).chunk(3, -1)
-    q = q / math.sqrt(q.shape[-1])
+    parts = rows.unflatten(-1, (heads, 3, -1)).permute(3, 0, 2, 1, 4)
+    q, k, v = parts.contiguous()  # one copy here spares one in each product
+    q = q[:, :, :readers] / math.sqrt(q.shape[-1])
     weights = (q @ k.mT).softmax(-1)
     return (weights @ v).transpose(1, 2).flatten(2), weights
 
@@ -137,22 +135,24 @@ class Relational(nn.Module):
             training: whether noise acts.
         """
         rows, seen = torch.cat([memory, row[:, None]], 1), []
+        slots, last = memory.shape[1], len(self.project) - 1
         for k in range(len(self.project)):
-            rows, weights = self.block(k, rows)
-            seen.append(weights)
-        candidate = rows[:, :-1].tanh()
+            # What the input's row would read in the last round is not looked at.
+            rows, weights = self.block(k, rows, slots if k == last else slots + 1)
+            seen.append(weights[:, :, :slots])
+        candidate = rows.tanh()
         pre = gate_row[:, None] + self.gate_memory(memory.tanh())
         new, gates = self.core.update(memory, candidate, pre, noise, training)
         return new, gates | {"attention": torch.stack(seen, 1)}
 
     def block(
-        self, k: int, rows: Float[Tensor, "B R D"]
-    ) -> tuple[Float[Tensor, "B R D"], Float[Tensor, "B K R R"]]:
-        """One round: rows read each other, then each passes through the network."""
+        self, k: int, rows: Float[Tensor, "B R D"], readers: int
+    ) -> tuple[Float[Tensor, "B S D"], Float[Tensor, "B K S R"]]:
+        """One round: the first ``readers`` rows read all, then pass the network."""
         # One LayerNorm over the queries, keys and values of all heads, row by row.
         projected = self.project_norm[k](self.project[k](rows))
-        read, weights = attend(projected, self.core.heads)
-        rows = self.read_norm[k](rows + read)
+        read, weights = attend(projected, self.core.heads, readers)
+        rows = self.read_norm[k](rows[:, :readers] + read)
         # No ReLU after the second layer.
         thought = self.second(self.first(rows).relu())
         return self.out_norm[k](rows + thought), weights

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gatebook.errors import check_choice, check_count
 from gatebook.gates import Constant, Full, Gate, Master, resolve
+from gatebook.memory import fused
 from gatebook.memory.relational import Relational, RMCCore
 from gatebook.random import Streams
 from gatebook.rnn import checks, names
@@ -167,8 +168,16 @@ class RMC(nn.Module):
         memory = self._state(state, input.shape[1])
         rows = self.input(input)  # for all steps at once: the memory is not in it
         gate_rows = self.gate_input(rows)
-        memories = self._loop(memory, rows, gate_rows, self._noise(gate_rows))
-        return torch.stack([m.flatten(1) for m in memories]), memories[-1]
+        noise = self._noise(gate_rows)
+        passed = (memory, rows, gate_rows, noise)
+        made = None
+        if self.recorder is None:  # who records looks into each step
+            made = fused.kernel_of(self.cell, memory, noise is not None)
+        if made is None:
+            outputs, memory = self._loop(*passed)
+        else:
+            outputs, memory = fused.run(made, self.cell, *passed)
+        return outputs.flatten(2), memory
 
     def step(
         self, input: Tensor, state: Tensor | None = None
@@ -207,8 +216,8 @@ class RMC(nn.Module):
         rows: Float[Tensor, "T B D"],
         gate_rows: Float[Tensor, "T B Z"],
         noise: Float[Tensor, "T B N Z"] | None,
-    ) -> list[Float[Tensor, "B N D"]]:
-        """The memory after each step, by the reference loop."""
+    ) -> tuple[Float[Tensor, "T B N D"], Float[Tensor, "B N D"]]:
+        """The memory after each step and after the last, by the reference loop."""
         memories, log = [], []
         drawn = [None] * len(rows) if noise is None else noise.unbind()
         for row, gate_row, n in zip(
@@ -222,7 +231,7 @@ class RMC(nn.Module):
             self.recorder["l0"] = {
                 name: torch.stack([s[name] for s in log]) for name in log[0]
             }
-        return memories
+        return torch.stack(memories), memory
 
     def extra_repr(self) -> str:
         """Sizes, the gate, and the options that were set."""

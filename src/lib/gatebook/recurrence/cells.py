@@ -171,10 +171,73 @@ class GRUCore:
         return h, h, gates | shown
 
 
+def gated_update(
+    gate: Gate,
+    old: Float[Tensor, "*B H"],
+    candidate: Float[Tensor, "*B H"],
+    pre: Blocks,
+    noise: Blocks | None,
+    training: bool,
+) -> tuple[Float[Tensor, "*B H"], Blocks]:
+    """f ∘ old + i ∘ candidate with the effective gates, and all gates by name.
+
+    Where i = 1 - f, the new state is between the old one and the candidate.
+    """
+    gates = gate.effective(pre, noise, training)
+    kept = gates["effective_forget"] * old
+    return kept + gates["effective_input"] * candidate, gates
+
+
+@dataclass(frozen=True)
+class UpdateCore:
+    """The gated update alone: c' = f ∘ c + i ∘ tanh(x_u), which is all the state.
+
+    What a core with a memory does in each of its rows. It has no output gate and no
+    weights of its own.
+
+    Arguments:
+        gate: the point of the grid.
+        hidden_size: H, the units of a row.
+        more_c: C code that is compiled with the update and makes use of it.
+    """
+
+    gate: Gate
+    hidden_size: int
+    more_c: str = field(default="", repr=False)
+    words: str = field(init=False, repr=False, compare=False)
+    tied = False
+    one_product = True
+
+    def __post_init__(self) -> None:
+        _note_words(self)
+
+    def blocks(self) -> dict[str, int]:
+        """The gate's blocks, then the candidate's."""
+        return self.gate.blocks(self.hidden_size) | {"update": self.hidden_size}
+
+    def step(
+        self,
+        x: Float[Tensor, "B G"],
+        rec: Float[Tensor, "B G"],
+        h: Float[Tensor, "B H"],
+        c: Float[Tensor, "B H"],
+        noise: Blocks | None,
+        training: bool,
+    ) -> Step:
+        """`gated_update` of c; the new state is returned twice."""
+        pre = split(x + rec, self.blocks())
+        candidate = pre.pop("update").tanh()
+        new, gates = gated_update(self.gate, c, candidate, pre, noise, training)
+        return new, new, gates
+
+
 Core = LSTMCore | GRUCore
 
+AnyCore = Core | UpdateCore
+"""What can be traced: a core, or the update alone."""
 
-def _note_words(core: Core) -> None:
+
+def _note_words(core: AnyCore) -> None:
     """Keep in ``words`` what the core is: a compiler can compare a string."""
     object.__setattr__(core, "words", repr(core))
 
@@ -184,7 +247,7 @@ def split(rows: Float[Tensor, "*B G"], sizes: dict[str, int]) -> Blocks:
     return dict(zip(sizes, rows.split(list(sizes.values()), -1), strict=True))
 
 
-def noise_blocks(core: Core) -> dict[str, int]:
+def noise_blocks(core: AnyCore) -> dict[str, int]:
     """The blocks that training noise enters: all of the gate's, not the core's."""
     own = core.gate.blocks(core.hidden_size, core.tied)
     return {name: size for name, size in core.blocks().items() if name in own}

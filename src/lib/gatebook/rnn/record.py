@@ -27,8 +27,8 @@ def record(model: nn.Module) -> Iterator[Record]:
     recorded.
 
     A core with a memory has one layer, ``"l0"``. An `RMC`'s gates are (T, B, N, D), and
-    ``"attention"`` holds the weights by which rows read rows, the input's row last:
-    (T, B, blocks, heads, N + 1, N + 1). A `DNC` has a second layer, ``"memory"``, with
+    ``"attention"`` holds the weights by which slots read rows, the input's row last:
+    (T, B, blocks, heads, N, N + 1). A `DNC` has a second layer, ``"memory"``, with
     the addresses (allocation, usage, links, the weights by which it wrote and read),
     what the controller asked, the memory after the step, and the gate that overwrites.
 

@@ -77,7 +77,7 @@ def curves(
             ax.set_title(f"{core}, {kind.capitalize()}")
             ax.set_xlabel("step")
         row[0].set_ylabel(ylabel)
-    _legend(fig, axes.flat)
+    _legend(fig, axes.flat, by_gate=len(cores) > 1)
     return fig
 
 
@@ -96,12 +96,12 @@ def _panel(ax: Axes, runs: Sequence[Run], score: str, guess: float) -> None:
     ax.axhline(guess, color=plots.INK, linewidth=1, linestyle=(0, (5, 3)))
 
 
-def _legend(fig: Figure, axes: Iterable[Axes]) -> None:
-    """One entry a gate, below all panels."""
+def _legend(fig: Figure, axes: Iterable[Axes], by_gate: bool = True) -> None:
+    """One entry a gate, or a method, below all panels."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for line, name in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(name if name == MEMORY else gate_of(name), line)
+            handles.setdefault(gate_of(name) if by_gate else name, line)
     fig.legend(
         handles.values(),
         handles.keys(),

@@ -17,8 +17,8 @@ PACKAGES = ("gatebook", "gatebook_book")
 LIBRARY = Path(__file__).parents[2]
 """The folder that holds both packages."""
 
-READ_BY_MODULES = (".c", ".triton", ".mjs", ".css", ".yaml")
-"""Endings of source files that are not Python."""
+READ_BY_MODULES = (".c", ".triton", ".mjs", ".css", ".yaml", ".json")
+"""Endings of files that are not Python."""
 
 
 def modules_behind(code: str) -> dict[str, Path]:

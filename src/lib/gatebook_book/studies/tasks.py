@@ -135,7 +135,7 @@ def forget_gates(model: nn.Module, task: Task) -> list[float]:
     assert isinstance(model, SequenceModel)
     x, _ = task.validation()[0]
     x = x.to(next(model.parameters()).device)
-    return unit_means(model, x, steps=model.real_steps(x))
+    return unit_means(model, x, steps=model.real_steps(x) if model.padded else None)
 
 
 def train_all(

@@ -22,7 +22,7 @@ import torch
 
 from gatebook.fused.cache import NoCompiler, cache_folder, key
 from gatebook.fused.trace import Options, Program, Step, Unprintable, like, trace
-from gatebook.recurrence.cells import Core, noise_blocks
+from gatebook.recurrence.cells import AnyCore, noise_blocks
 
 # Read now: the file may be exchanged under a running program, and its Python not.
 KERNEL = (Path(__file__).parent / "kernel.c").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ class Kernel:
     apart: tuple[int, ...]
 
 
-def kernel(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
+def kernel(core: AnyCore, options: Options, dtype: torch.dtype) -> Kernel:
     """The compiled step of a core, from the cache or made now.
 
     The code serves every hidden size and every gradient rule.
@@ -89,7 +89,7 @@ def kernel(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
 
 @functools.cache
 def _kernel(
-    core: Core, options: Options, dtype: torch.dtype
+    core: AnyCore, options: Options, dtype: torch.dtype
 ) -> Kernel | Unprintable | NoCompiler:
     """The kernel, or why there is none: what failed once is not tried again."""
     try:
@@ -98,7 +98,7 @@ def _kernel(
         return error
 
 
-def _load(core: Core, options: Options, dtype: torch.dtype) -> Kernel:
+def _load(core: AnyCore, options: Options, dtype: torch.dtype) -> Kernel:
     name = f"{_key(core, options, dtype)}.so"
     file = Path(name)
     try:
@@ -141,9 +141,10 @@ def _opened(file: Path) -> Kernel:
     return Kernel(code, runs, tuple(row[0] for row in runs if row[2] >= 0))
 
 
-def _key(core: Core, options: Options, dtype: torch.dtype) -> str:
+def _key(core: AnyCore, options: Options, dtype: torch.dtype) -> str:
     """Everything that the machine code rests on."""
-    return key_of(repr(core), repr(options), str(dtype), KERNEL)
+    text = KERNEL + getattr(core, "more_c", "")
+    return key_of(repr(core), repr(options), str(dtype), text)
 
 
 def key_of(*words: str) -> str:
@@ -189,9 +190,9 @@ def compile_to(text: str, file: Path, *flags: str) -> None:
         os.replace(made, file)
 
 
-def source(core: Core, step: Step, options: Options, dtype: torch.dtype) -> str:
-    """`kernel.c` with the step put in."""
-    text = KERNEL
+def source(core: AnyCore, step: Step, options: Options, dtype: torch.dtype) -> str:
+    """`kernel.c`, and what a core adds to it, with the step put in."""
+    text = KERNEL + getattr(core, "more_c", "")
     parts = {
         "settings": _settings(core, step, options, dtype),
         "forward": [
@@ -219,7 +220,7 @@ def _c(program: Program) -> list[str]:
 
 
 def _settings(
-    core: Core, step: Step, options: Options, dtype: torch.dtype
+    core: AnyCore, step: Step, options: Options, dtype: torch.dtype
 ) -> list[str]:
     double = dtype == torch.float64
     runs = list(_runs(len(core.blocks()), step.apart))
@@ -245,7 +246,7 @@ def _settings(
     ]
 
 
-def _downsizes(core: Core, step: Step) -> list[int]:
+def _downsizes(core: AnyCore, step: Step) -> list[int]:
     """How many units share a value of each block."""
     few = {stage.block: stage.downsize for stage in step.stages}
     return [few.get(k, 1) for k in range(len(core.blocks()))]
@@ -263,7 +264,7 @@ def _runs(blocks: int, apart: tuple[int, ...]) -> Iterator[tuple[int, int, int]]
             start = k + 1
 
 
-def _reads(step: Step, options: Options, core: Core) -> list[str]:
+def _reads(step: Step, options: Options, core: AnyCore) -> list[str]:
     staged = {stage.block: i for i, stage in enumerate(step.stages)}
     lines = [
         f"const real x{k} = s_[{staged[k]} * H + j];"
@@ -295,7 +296,7 @@ def _stores(step: Step, options: Options) -> list[str]:
     return lines if options.alive else lines[1:]  # else the output is h itself
 
 
-def _gradients(core: Core, step: Step) -> list[str]:
+def _gradients(core: AnyCore, step: Step) -> list[str]:
     """Where the results of the backward step go; see `trace.trace` for their order."""
     x, rec, (h,), (c,), (read,) = step.backward.results[:5]
     staged = {stage.block: i for i, stage in enumerate(step.stages)}

@@ -101,7 +101,7 @@ def _setting(core: Core, made: Kernel, keep: bool, rest: Operands) -> Setting:
     return Setting(core, made, keep, keep_h, keep_c, alive, noise, detached)
 
 
-def _hooked() -> bool:
+def hooked() -> bool:
     """Whether hooks will see the tensors that are saved now, and may hold them."""
     top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return top is None or top(True) is not None  # torch 2.5 does not say: they may
@@ -118,7 +118,7 @@ class _Scan(torch.autograd.Function):
     def forward(ctx, core, made, keep, *operands):
         results, kept = forward(core, made, keep, operands)
         if keep:
-            if _hooked():
+            if hooked():
                 for array in kept:
                     pool.let_go(array)
             ctx.core, ctx.made, ctx.used = core, made, False

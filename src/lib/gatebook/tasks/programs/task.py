@@ -38,7 +38,7 @@ class Programs:
     encoder, and a decoder of the same weights without input.
 
     Arguments:
-        kind: ``"addition"``, ``"control"`` or ``"program"``, see `sonnet.KINDS`; the
+        kind: ``"addition"``, ``"control"`` or ``"program"``, see `sonnet`; the
             dialect ``"zaremba"`` has ``"program"`` only.
         length: L, the digits of a literal at most (P2: 9).
         nesting: N, the operations of a program at most (P2: 4).
@@ -53,7 +53,7 @@ class Programs:
     Example:
         >>> task = Programs("control", length=2, nesting=1)
         >>> task.programs(0, 1)[0].text
-        'x=59for[6]x+=93'
+        'x=90for[2]x+=64'
     """
 
     kind: str = "addition"
