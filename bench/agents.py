@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 import torch
-from gatebook.agents import Network, Recipe, build
+from gatebook.agents import A2C, Network, build
 from gatebook.agents.training import _Training
 from gatebook.match import Episodes, Match, uniform
 from gatebook.random import generator
@@ -48,7 +48,7 @@ def world(match: Match, batch_size: int, seconds: float) -> float:
 
 def agents(match: Match, hidden: int, batch_size: int, rounds: int) -> list[dict]:
     """One row for each gate: one batch of ours, one on torch's, and so on."""
-    recipe = Recipe(10**6, batch_size, note_every=10**6)
+    recipe = A2C(10**6, batch_size, note_every=10**6)
     torch.manual_seed(0)
     theirs = _begun(Network(Torchs(64, hidden)), match, recipe)
     found = []
@@ -62,7 +62,7 @@ def agents(match: Match, hidden: int, batch_size: int, rounds: int) -> list[dict
     return found
 
 
-def _begun(network: Network, match: Match, recipe: Recipe) -> _Training:
+def _begun(network: Network, match: Match, recipe: A2C) -> _Training:
     run = _Training(network, match, recipe, 0, None, None)
     run.begin()
     for _ in range(3):

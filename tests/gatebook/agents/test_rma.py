@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from gatebook.agents import RMA, Recipe, act, build, fit
+from gatebook.agents import A2C, RMA, act, build, fit
 from gatebook.agents.network import reconstruction
 from gatebook.match import Episodes, Match
 from gatebook.random import generator
@@ -83,7 +83,7 @@ def test_an_agent_with_an_rma_learns_to_give_back_what_it_sees():
     unroll = act(network, Episodes(match, 16, 9), None, 3, generator(0))
     before = network(unroll.x).own.item()
     assert before > 0.1 * 50 * 0.6  # all pixels at ½
-    fit(network, match, Recipe(30, batch_size=16, learning_rate=1e-2))
+    fit(network, match, A2C(30, batch_size=16, learning_rate=1e-2))
     assert network(unroll.x).own < 0.7 * before
 
 

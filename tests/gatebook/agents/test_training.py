@@ -9,14 +9,14 @@ import threading
 import numpy as np
 import pytest
 import torch
-from gatebook.agents import Recipe, act, build, fit, training
+from gatebook.agents import A2C, act, build, fit, training
 from gatebook.agents.acting import gumbel
 from gatebook.match import Episodes, Match, encode
 from gatebook.random import generator
 from gatebook.training.checkpoint import CheckpointError, progress_of
 
 MATCH = Match(explore=2, delay=3, choose=3, apple=1.0)
-RECIPE = Recipe(6, batch_size=4, note_every=2)
+RECIPE = A2C(6, batch_size=4, note_every=2)
 
 
 def network(seed=0, **options):
@@ -119,10 +119,10 @@ def test_ctrl_c_stores_a_whole_state(tmp_path):
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
     with pytest.raises(KeyboardInterrupt):
-        fit(network(), MATCH, Recipe(10**6, batch_size=4), checkpoint=file)
+        fit(network(), MATCH, A2C(10**6, batch_size=4), checkpoint=file)
     done = progress_of(file)["history"]["step"]
     assert done > 0
-    short = Recipe(10**6, batch_size=4)
+    short = A2C(10**6, batch_size=4)
     run = training._Training(network(seed=3), MATCH, short, 0, file, None)
     run.begin()
     assert run.history.step == done
@@ -173,7 +173,7 @@ def test_an_agent_finds_the_switches():
     """It starts at the uniform actions' 1.2 and gets above a random choice."""
     match = Match(explore=1, delay=0, shuffled=False)
     agent = build("LSTM", 16, gate="UR")
-    recipe = Recipe(80, batch_size=32, learning_rate=1e-2, note_every=20)
+    recipe = A2C(80, batch_size=32, learning_rate=1e-2, note_every=20)
     score = fit(agent, match, recipe).curves["score"]
     assert score[0] < 3 < 4 < score[-1]
 
@@ -195,4 +195,4 @@ BAD = [
 @pytest.mark.parametrize(("options", "message"), BAD)
 def test_bad_recipes_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Recipe(**{"updates": 1} | options)
+        A2C(**{"updates": 1} | options)

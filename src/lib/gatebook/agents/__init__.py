@@ -8,7 +8,7 @@ from gatebook.agents.acting import Unroll, act
 from gatebook.agents.network import Answerer, Core, Network, Said, build
 from gatebook.agents.returns import actor_critic, advantages
 from gatebook.agents.rma import RMA, RMAState
-from gatebook.agents.training import Recipe, fit
+from gatebook.agents.training import A2C, fit
 
 __all__ = [
     "RMA",
@@ -16,7 +16,7 @@ __all__ = [
     "Core",
     "Network",
     "RMAState",
-    "Recipe",
+    "A2C",
     "Said",
     "Unroll",
     "act",

@@ -38,8 +38,8 @@ from gatebook.training.loop import History, progress_line
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How an agent learns.
+class A2C:
+    """How an agent learns: synchronous advantage actor-critic.
 
     Arguments:
         updates: batches of episodes that are played.
@@ -82,7 +82,7 @@ class Recipe:
 def fit(
     network: Network,
     match: Match,
-    recipe: Recipe,
+    recipe: A2C,
     *,
     seed: int = 0,
     checkpoint: Path | None = None,
@@ -149,7 +149,7 @@ class _Training:
         self,
         network: Network,
         match: Match,
-        recipe: Recipe,
+        recipe: A2C,
         seed: int,
         checkpoint: Path | None,
         report: Callable[[str], None] | None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gatebook.agents import Answerer, Network, Recipe, act, build, fit
+from gatebook.agents import A2C, Answerer, Network, act, build, fit
 from gatebook.match import Episodes, Labelled, Match
 from gatebook.modes import evaluating
 from gatebook.random import generator
@@ -39,7 +39,7 @@ class Trial:
     name: str
     seed: int
     match: Match
-    recipe: Recipe
+    recipe: A2C
     hidden_size: int = 64
     core: str = "LSTM"
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ def train_agents(store: Store, trials: Sequence[Trial]) -> list[Run]:
 
     Example:
         >>> import pathlib, tempfile
-        >>> trial = Trial("UR", 0, Match(delay=1), Recipe(2), 8, options={"gate": "UR"})
+        >>> trial = Trial("UR", 0, Match(delay=1), A2C(2), 8, options={"gate": "UR"})
         >>> store = Store("memory/agents", folder=pathlib.Path(tempfile.mkdtemp()))
         >>> train_agents(store, [trial])[0]["status"]
         'finished'
