@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from gatebook.agents import Recipe
+from gatebook.agents import A2C
 from gatebook.match import Labelled, Match
 from gatebook.training import Plan
 from gatebook.training.loop import History
@@ -12,7 +12,7 @@ from gatebook_book.studies.agents import Asked, Trial, final, train_agents
 from gatebook_book.studies.tasks import train_all
 
 MATCH = Match(explore=1, delay=1, choose=2)
-RECIPE = Recipe(3, batch_size=4, note_every=1)
+RECIPE = A2C(3, batch_size=4, note_every=1)
 
 
 def trial(gate="UR", seed=0, **options):
