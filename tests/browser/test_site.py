@@ -154,7 +154,8 @@ def test_formulas_are_set_and_no_cell_failed(wide):
 @of_pages("wide", WITH_CODE)
 def test_code_can_be_copied_and_the_notebook_taken_along(wide):
     page = wide.page
-    assert page.locator("button.copybtn").count() >= 2
+    if wide.name != "playground":  # which shows no code
+        assert page.locator("button.copybtn").count() >= 2
     source = taken(page, ".btn-download-source-button")
     assert "code-cell" in source.text()
     notebook = nbformat.reads(taken(page, ".btn-download-notebook-button").text(), 4)
