@@ -8,7 +8,7 @@
     else box.removeAttribute("tabindex");
   }
 
-  const boxes = ["figure", "table", ".math", ".output.text_html"];
+  const boxes = ["figure", "table", "div.math", ".output.text_html"];
   const watch = new ResizeObserver((seen) => seen.forEach(mark));
   const wanted = boxes.map((box) => `.bd-article ${box}`).join(", ");
   document.querySelectorAll(wanted).forEach((box) => watch.observe(box));
