@@ -101,16 +101,7 @@ def fit(
     """
     run = _Training(model, corpus, recipe, seed, checkpoint, report)
     run.begin()
-    saved = time.monotonic()
-    with interrupts.held() as came:
-        while run.goes_on() and not came:
-            run.advance()
-            if time.monotonic() - saved > checkpoint_seconds:
-                run.store()
-                saved = time.monotonic()
-    if came:
-        run.store()
-        raise KeyboardInterrupt
+    interrupts.carry_out(run, checkpoint_seconds)
     return run.end()
 
 

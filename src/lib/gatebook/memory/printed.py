@@ -16,26 +16,18 @@ import torch
 from torch import Tensor, fx
 
 from gatebook.fused.cpu import build
+from gatebook.fused.trace import POINTWISE as OF_A_GATE
 from gatebook.fused.trace import Unprintable
 
 aten = torch.ops.aten
 
-POINTWISE: dict[Any, str] = {
-    aten.add.Tensor: "{0} + {1}",
-    aten.sub.Tensor: "{0} - {1}",
-    aten.rsub.Scalar: "{1} - {0}",
-    aten.mul.Tensor: "{0} * {1}",
+POINTWISE: dict[Any, str] = OF_A_GATE | {
     aten.mul.Scalar: "{0} * {1}",
-    aten.div.Tensor: "{0} / {1}",
-    aten.neg.default: "-{0}",
     aten.exp.default: "exp_({0})",
     aten.log.default: "log({0})",
     aten.sqrt.default: "sqrt({0})",
     aten.tanh.default: "tanh_({0})",
-    aten.sigmoid.default: "sigmoid_({0})",
     aten.softplus.default: "softplus_({0})",
-    aten.sigmoid_backward.default: "{0} * {1} * (1 - {1})",
-    aten.tanh_backward.default: "{0} * (1 - {1} * {1})",
     aten.softplus_backward.default: "{0} * sigmoid_({1})",
     aten.masked_fill.Scalar: "{1} ? {2} : {0}",
     aten.where.self: "{0} ? {1} : {2}",

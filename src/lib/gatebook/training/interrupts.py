@@ -3,7 +3,38 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Run(Protocol):
+    """A training that goes on step by step and can be stored between two steps."""
+
+    def goes_on(self) -> bool: ...  # noqa: D102
+
+    def advance(self) -> None: ...  # noqa: D102
+
+    def store(self) -> None: ...  # noqa: D102
+
+
+def carry_out(run: Run, checkpoint_seconds: float) -> None:
+    """Advance a run to its end, and store it now and then.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, once the step is finished and stored.
+    """
+    saved = time.monotonic()
+    with held() as came:
+        while run.goes_on() and not came:
+            run.advance()
+            if time.monotonic() - saved > checkpoint_seconds:
+                run.store()
+                saved = time.monotonic()
+    if came:
+        run.store()
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
