@@ -8,16 +8,20 @@ all cells share, `vector`, `diagonal`, `matrix` and `slstm` have their equations
 
 from gatebook.modern.recurrence import linear_recurrence
 from gatebook.modern.starts import Graded, LogUniform, Ring, Spaced, Steps
-from gatebook.modern.vector import MinGRU
+from gatebook.modern.vector import HGRN, RGLRU, Bounds, MinGRU, MinLSTM
 
-CELLS = {"minGRU": MinGRU}
+CELLS = {"minGRU": MinGRU, "minLSTM": MinLSTM, "HGRN": HGRN, "RG-LRU": RGLRU}
 """The cells by their papers' names."""
 
 __all__ = [
     "CELLS",
+    "HGRN",
+    "RGLRU",
+    "Bounds",
     "Graded",
     "LogUniform",
     "MinGRU",
+    "MinLSTM",
     "Ring",
     "Spaced",
     "Steps",

@@ -56,10 +56,12 @@ class Cell(nn.Module):
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see gatebook.record
 
-    def _make_gates(self, inputs: int, units: int, place: dict[str, Any]) -> None:
-        """Weight and bias of the gate's blocks, for ``units`` gates."""
+    def _make_gates(
+        self, inputs: int, units: int, place: dict[str, Any], *more: str
+    ) -> None:
+        """Weight and bias of blocks for ``units`` gates: ``more``, then the gate's."""
         self.units = units
-        self.blocks = self.gate.blocks(units, tied=True)
+        self.blocks = dict.fromkeys(more, units) | self.gate.blocks(units, tied=True)
         rows = sum(self.blocks.values())
         self.gate_weight = nn.Parameter(torch.empty(rows, inputs, **place))
         self.gate_bias = nn.Parameter(torch.empty(rows, **place)) if self.bias else None
@@ -85,12 +87,12 @@ class Cell(nn.Module):
     def _law(self) -> Float[Tensor, " Z"]:
         """A draw of the gate's biases, by the law of the effective forget gate."""
         with torch.device("cpu"):  # the default may have no numbers
-            fixed = self.gate.initial_biases(self.units, tied=True)
-        return torch.cat([self._bias_of(name, fixed[name]) for name in self.blocks])
+            biases = self._biases(self.gate.initial_biases(self.units, tied=True))
+        return torch.cat([biases[name] for name in self.blocks])
 
-    def _bias_of(self, block: str, logit: Tensor) -> Tensor:
-        """The block's bias from the logit that the grid's law gives it."""
-        return logit
+    def _biases(self, fixed: Blocks) -> Blocks:
+        """Each block's bias, from the logits that the grid gives the gate's."""
+        return fixed
 
     def timescales(self) -> Tensor:
         """τ = -1 / log f of each gate, in steps, at zero input and as it is now."""
@@ -183,12 +185,16 @@ class Cell(nn.Module):
 
     def _pre(self, x: Float[Tensor, "T B I"], noisy: bool = True) -> Blocks:
         """The gate's pre-activations by block, with their noise in training."""
-        pre = wide(nn.functional.linear(x, self.gate_weight, self.gate_bias))
+        pre = wide(self._linear(x))
         sizes = list(self.blocks.values())
         blocks = dict(zip(self.blocks, pre.split(sizes, -1), strict=True))
         draws = noisy and self.training and self.gate.noise.draws
         noise = self._noise(pre, sizes) if draws else None
         return self.gate.noisy(blocks, noise, noisy and self.training)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """All blocks' pre-activations."""
+        return nn.functional.linear(x, self.gate_weight, self.gate_bias)
 
     def _noise(self, pre: Tensor, sizes: list[int]) -> Blocks:
         stream = self.streams["noise", pre.device]
@@ -205,6 +211,16 @@ class Cell(nn.Module):
         """Sizes and the gate."""
         words = f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
         return words + ("" if self.bias else ", bias=False")
+
+
+def check_divides(name: str, value: int, units: int) -> int:
+    """The number of heads, or the like, unless it does not divide the hidden size."""
+    check_count(name, value)
+    if units % value:
+        raise ValueError(
+            f"{name} is {value} and hidden_size {units}; allowed: a divisor of it"
+        )
+    return int(value)
 
 
 def wide(x: Tensor) -> Tensor:
