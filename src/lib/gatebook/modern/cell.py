@@ -1,5 +1,6 @@
 """What all linear-recurrent cells share: arguments, state, noise, the recorder."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class Cell(nn.Module):
 
     published: ClassVar[Gate] = Gate(Constant(0.0))
     takes: ClassVar[gates.Takes] = gates.Takes()
+    quiet: ClassVar[tuple[str, ...]] = ()  # blocks that no noise acts on
     batch_first = False
     bidirectional = False
 
@@ -56,10 +58,12 @@ class Cell(nn.Module):
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see gatebook.record
 
-    def _make_gates(self, inputs: int, units: int, place: dict[str, Any]) -> None:
-        """Weight and bias of the gate's blocks, for ``units`` gates."""
+    def _make_gates(
+        self, inputs: int, units: int, place: dict[str, Any], *more: str
+    ) -> None:
+        """Weight and bias of blocks for ``units`` gates: ``more``, then the gate's."""
         self.units = units
-        self.blocks = self.gate.blocks(units, tied=True)
+        self.blocks = dict.fromkeys(more, units) | self.gate.blocks(units, tied=True)
         rows = sum(self.blocks.values())
         self.gate_weight = nn.Parameter(torch.empty(rows, inputs, **place))
         self.gate_bias = nn.Parameter(torch.empty(rows, **place)) if self.bias else None
@@ -85,12 +89,12 @@ class Cell(nn.Module):
     def _law(self) -> Float[Tensor, " Z"]:
         """A draw of the gate's biases, by the law of the effective forget gate."""
         with torch.device("cpu"):  # the default may have no numbers
-            fixed = self.gate.initial_biases(self.units, tied=True)
-        return torch.cat([self._bias_of(name, fixed[name]) for name in self.blocks])
+            biases = self._biases(self.gate.initial_biases(self.units, tied=True))
+        return torch.cat([biases[name] for name in self.blocks])
 
-    def _bias_of(self, block: str, logit: Tensor) -> Tensor:
-        """The block's bias from the logit that the grid's law gives it."""
-        return logit
+    def _biases(self, fixed: Blocks) -> Blocks:
+        """Each block's bias, from the logits that the grid gives the gate's."""
+        return fixed
 
     def timescales(self) -> Tensor:
         """τ = -1 / log f of each gate, in steps, at zero input and as it is now."""
@@ -183,18 +187,32 @@ class Cell(nn.Module):
 
     def _pre(self, x: Float[Tensor, "T B I"], noisy: bool = True) -> Blocks:
         """The gate's pre-activations by block, with their noise in training."""
-        pre = wide(nn.functional.linear(x, self.gate_weight, self.gate_bias))
-        sizes = list(self.blocks.values())
-        blocks = dict(zip(self.blocks, pre.split(sizes, -1), strict=True))
-        draws = noisy and self.training and self.gate.noise.draws
-        noise = self._noise(pre, sizes) if draws else None
-        return self.gate.noisy(blocks, noise, noisy and self.training)
+        pre = wide(self._linear(x))
+        return self._blocks(pre, self._drawn(pre) if noisy else None)
 
-    def _noise(self, pre: Tensor, sizes: list[int]) -> Blocks:
+    def _linear(self, x: Tensor) -> Tensor:
+        """All blocks' pre-activations."""
+        return nn.functional.linear(x, self.gate_weight, self.gate_bias)
+
+    def _blocks(self, pre: Float[Tensor, "*T Z"], noise: Tensor | None) -> Blocks:
+        """The blocks by name, with the draws of `_drawn` in those that have noise."""
+        blocks = self._split(pre, self.blocks)
+        loud = [name for name in self.blocks if name not in self.quiet]
+        drawn = None if noise is None else self._split(noise, loud)
+        active = {name: blocks[name] for name in loud}
+        return blocks | self.gate.noisy(active, drawn, noise is not None)
+
+    def _split(self, rows: Tensor, names: Iterable[str]) -> Blocks:
+        sizes = [self.blocks[name] for name in names]
+        return dict(zip(names, rows.split(sizes, -1), strict=True))
+
+    def _drawn(self, pre: Float[Tensor, "*T Z"]) -> Tensor | None:
+        """The noise of all steps in training, for the blocks that are not quiet."""
+        if not (self.training and self.gate.noise.draws):
+            return None
+        loud = sum(n for name, n in self.blocks.items() if name not in self.quiet)
         stream = self.streams["noise", pre.device]
-        drawn = self.gate.noise.sample(tuple(pre.shape), pre, stream)
-        assert drawn is not None
-        return dict(zip(self.blocks, drawn.split(sizes, -1), strict=True))
+        return self.gate.noise.sample((*pre.shape[:-1], loud), pre, stream)
 
     def _note(self, **values: Tensor) -> None:
         """What the recorder sees: the effective forget gate, and others."""
@@ -205,6 +223,16 @@ class Cell(nn.Module):
         """Sizes and the gate."""
         words = f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
         return words + ("" if self.bias else ", bias=False")
+
+
+def check_divides(heads: int, units: int, name: str = "hidden_size") -> int:
+    """The number of heads, if it divides the number of units of a name."""
+    check_count("heads", heads)
+    if units % heads:
+        raise ValueError(
+            f"heads is {heads} and {name} {units}; allowed: heads that divide it"
+        )
+    return int(heads)
 
 
 def wide(x: Tensor) -> Tensor:
