@@ -11,7 +11,7 @@ from gatebook_book.paths import root
 
 PUBLIC = (
     *("", ".gates", ".rnn", ".training", ".tasks", ".match", ".agents", ".compress"),
-    ".inside",
+    *(".inside", ".modern"),
 )
 DIRECTIVE = re.compile(
     r"^\.\. auto(class|function|data|module):: ([\w.]+)(?:\(\))?\n((?:   :.*\n)*)", re.M
