@@ -23,7 +23,7 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 
 test: lint node_modules/ready $(BROWSER)  ## lint, types and all tests but the slow ones
 	@echo "== tests (about eleven minutes)"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(READY) node_modules/ready $(BROWSER)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

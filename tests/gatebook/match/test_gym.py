@@ -1,10 +1,9 @@
-"""The way to Gymnasium; skipped where it is not installed."""
+"""The way to Gymnasium."""
 
+import gymnasium
 import numpy as np
 import pytest
 from gatebook.match import Match
-
-gymnasium = pytest.importorskip("gymnasium")
 
 
 def test_gymnasiums_own_checker_passes():

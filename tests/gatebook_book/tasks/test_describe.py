@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from gatebook.tasks import Adding, Copy, Task
+from gatebook.tasks import Adding, Copy, Parity, Recall, SelectiveCopy, Task
 from gatebook_book.tasks import Pixels
 
 SMALL = Pixels(pool=4, source="embedded", train_size=1000, validation_size=100)
@@ -16,6 +16,15 @@ OTHER = {
         "pool": 50,
         "validation_size": 9,
     },
+    SelectiveCopy(5): {"length": 6, "batch_size": 5, "validation_size": 9},
+    Recall(): {
+        "pairs": 7,
+        "length": 47,
+        "vocabulary_size": 62,
+        "batch_size": 5,
+        "validation_size": 9,
+    },
+    Parity(5, 9): {"length": 6, "longer": 8, "batch_size": 5, "validation_size": 9},
     SMALL: {
         "order": "seeded",
         "pool": 2,

@@ -131,5 +131,7 @@ def _counts(episodes: Episodes) -> dict[str, ndarray]:
 
 
 gymnasium.register(
-    "gatebook/Match-v0", entry_point=MatchEnv, vector_entry_point=MatchVectorEnv
+    "gatebook/Match-v0",
+    entry_point="gatebook.match.gym:MatchEnv",
+    vector_entry_point="gatebook.match.gym:MatchVectorEnv",
 )

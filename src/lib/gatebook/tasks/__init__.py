@@ -8,6 +8,9 @@ the batch it would have had.
 from gatebook.tasks.adding import Adding
 from gatebook.tasks.base import Task
 from gatebook.tasks.copy import Copy
+from gatebook.tasks.parity import Parity
 from gatebook.tasks.programs import Programs
+from gatebook.tasks.recall import Recall
+from gatebook.tasks.selective import SelectiveCopy
 
-__all__ = ["Adding", "Copy", "Programs", "Task"]
+__all__ = ["Adding", "Copy", "Parity", "Programs", "Recall", "SelectiveCopy", "Task"]
