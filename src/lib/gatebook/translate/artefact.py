@@ -6,7 +6,7 @@ is built with, its pieces, and how it cuts lines; a SHA-256 sum of it all) and
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from gatebook.translate.words import CUTS, joined
 FORMAT = "gatebook.translate 1"
 MODEL, CARD = "model.safetensors", "README.md"
 
-VARIANTS: dict[str, type[TranslationModel]] = {
+VARIANTS: dict[str, Callable[..., TranslationModel]] = {
     "between": Translator,
     "paper": PaperTranslator,
 }
@@ -72,8 +72,8 @@ class Released(NamedTuple):
         cut = CUTS[self.cuts[0]]
         sources = [self.subwords.encode(" ".join(cut(line))) for line in lines]
         full = [k for k, source in enumerate(sources) if source]
-        options = {"beam": beam, "alpha": alpha}
-        found = translate(self.model, [sources[k] + [EOS] for k in full], **options)
+        ended = [sources[k] + [EOS] for k in full]
+        found = translate(self.model, ended, beam=beam, alpha=alpha)
         said = [""] * len(lines)
         for k, ids in zip(full, found, strict=True):
             said[k] = joined(self.subwords.decode(ids))
@@ -148,7 +148,7 @@ def read(folder: Path | str, corpus: Corpus | None = None) -> Released:
 
 def _arguments(model: TranslationModel) -> dict[str, Any]:
     """What `_build` needs, as JSON values."""
-    variant = next(name for name, kind in VARIANTS.items() if isinstance(model, kind))
+    variant = "between" if isinstance(model, Translator) else "paper"
     own = {name: getattr(model, name) for name in _SIZES}
     if isinstance(model, Translator):
         own |= {"query": model.query is not None, "residual": model.residual}

@@ -31,7 +31,12 @@ def read_gates(model: TranslationModel, batch: Batch) -> Gates:
     with contextlib.ExitStack() as stack, torch.no_grad():
         kept = [stack.enter_context(record(layer)) for layer in model.decoder]
         model(batch)
-        return {f"decoder.{k}": dict(gates["l0"]) for k, gates in enumerate(kept)}
+        return {
+            f"decoder.{k}": {
+                n: v for n, v in gates["l0"].items() if isinstance(v, Tensor)
+            }
+            for k, gates in enumerate(kept)
+        }
 
 
 WATCHED = ("effective_forget", "effective_input")

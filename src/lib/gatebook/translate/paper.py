@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from gatebook.gates import Gate
+from gatebook.rnn.module import LSTM
 from gatebook.translate.base import (
     Memory,
     State,
@@ -150,7 +151,7 @@ class PaperTranslator(TranslationModel):
         self, y: Float[Tensor, "T B E"], state: tuple[Tensor, Tensor], memory: Memory
     ) -> tuple[Float[Tensor, "T B H"], Float[Tensor, "T B W"], tuple[Tensor, Tensor]]:
         """A, attention and B at each step; outputs, contexts, and the last state."""
-        a, b = self.decoder[0], self.decoder[1]
+        a, b = self._pair()
         outputs, contexts, kept = [], [], []
         for y_t in y:
             query, state = a(y_t[None], state)
@@ -166,6 +167,11 @@ class PaperTranslator(TranslationModel):
                     k: torch.cat([g[k] for g in gates]) for k in gates[0]
                 }
         return torch.cat(outputs), torch.stack(contexts), state
+
+    def _pair(self) -> tuple[LSTM, LSTM]:
+        a, b = self.decoder[0], self.decoder[1]
+        assert isinstance(a, LSTM) and isinstance(b, LSTM)
+        return a, b
 
     def _drop(
         self, x: Float[Tensor, "*shape"], p: float | None = None

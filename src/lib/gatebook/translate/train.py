@@ -196,7 +196,7 @@ def check_vocabulary(model: TranslationModel, corpus: Corpus) -> None:
 
 
 def _optimizer(model: TranslationModel, recipe: Recipe) -> torch.optim.Optimizer:
+    weights, rate = model.parameters(), recipe.learning_rate
     if recipe.optimizer == "AdaDelta":
-        constants = {"lr": recipe.learning_rate, "rho": 0.95, "eps": 1e-7}
-        return torch.optim.Adadelta(model.parameters(), **constants)
-    return torch.optim.Adam(model.parameters(), recipe.learning_rate)
+        return torch.optim.Adadelta(weights, rate, rho=0.95, eps=1e-7)
+    return torch.optim.Adam(weights, rate)

@@ -53,9 +53,10 @@ class TranslationPoint:
     def parameters(self) -> dict[str, Any]:
         """All that decides the run's numbers; a stored run is found by it."""
         text = {"corpus": self.corpus.name, "source": self.corpus.bitext.origin}
-        text |= {"corpus_sum": self.corpus.sum, "pairs": len(self.corpus.train.source)}
+        text["corpus_sum"] = self.corpus.sum
         names = ("width", "hidden_size", "num_layers", "variant")
         model = {n: getattr(self, n) for n in names}
+        model["pairs"] = len(self.corpus.train.source)
         own = {name: plain(value) for name, value in self.options.items()}
         return {**text, **model, **own, **asdict(self.recipe)}
 
