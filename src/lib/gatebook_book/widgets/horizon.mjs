@@ -38,28 +38,43 @@ const [D, T, LOW, HIGH] = [512, 1000, 0.001, 0.1];
 
 // Hue says how the law falls: with τ⁻², τ⁻¹, not at all, by depth, or at one place.
 const LAWS = [
-  ["UGI", "uniform (P2)", "U", "none", (x) => uniform(x, 1 / D, 1 - 1 / D, 1)],
-  ["chrono", "chrono, T = 1000", "C", "none", (x) => chrono(x, T)],
-  ["S4", "S4, Mamba's 1st state", "LSTM", "none", (x) => logStep(x, LOW, HIGH)],
-  ["Mamba", "Mamba, all states", "LSTM", "9 3", (x) => states(x, LOW, HIGH, 16)],
-  ["Mamba-2", "Mamba-2", "LSTM", "4 3", (x) => headRates(x, LOW, HIGH, 1, 16)],
-  ["GDN", "Gated DeltaNet", "LSTM", "1 3", (x) => headRates(x, LOW, HIGH, 0, 16)],
-  ["LRU", "LRU, whole disc", "U", "1 3", (x) => uniform(x, 0, 1, 0.5)],
-  ["RG-LRU", "RG-LRU, code", "U", "9 3", (x) => uniform(x, 0.9 ** 2, 0.999 ** 2, 2)],
-  ["RG-LRU paper", "RG-LRU, paper", "U", "4 3", (x) => uniform(x, 0.9, 0.999, 0.5)],
-  ["sLSTM", "sLSTM, 1st block", "O", "4 3", (x) => graded(x, 5, 12, 0.3)],
-  ["sLSTM last", "sLSTM, last block", "O", "none", (x) => graded(x, 5, 12, 1.6)],
-  ["RWKV-6", "RWKV-6, 1st layer", "CIFG", "4 3",
-    (x) => doubleExponential(x, -6, 5, 0.7)],
-  ["RWKV-6 last", "RWKV-6, last layer", "CIFG", "none",
-    (x) => doubleExponential(x, -6, 5, 2)],
-  ["mLSTM", "mLSTM, 4 heads", "O", "1 3", (x) => grid(x, HEADS)],
-  ["RetNet", "RetNet, 8 heads", "LSTM0", "9 3", (x) => grid(x, RETNET)],
-  ["HGRN", "HGRN, 6 layers", "LSTM0", "4 3", (x) => grid(x, BOUNDS)],
-  ["GLA", "GLA", "LSTM0", "1 3", (x) => grid(x, GLA)],
-  ["minGRU", "minGRU", "LSTM0", "none", (x) => grid(x, HALF)],
-].map(([name, words, method, dash, survival]) =>
-  ({ name, words, method, dash, survival }));
+  { name: "UGI", words: "uniform (P2)", method: "U", dash: "none",
+    survival: (x) => uniform(x, 1 / D, 1 - 1 / D, 1) },
+  { name: "chrono", words: "chrono, T = 1000", method: "C", dash: "none",
+    survival: (x) => chrono(x, T) },
+  { name: "S4", words: "S4, Mamba's 1st state", method: "LSTM", dash: "none",
+    survival: (x) => logStep(x, LOW, HIGH) },
+  { name: "Mamba", words: "Mamba, all states", method: "LSTM", dash: "9 3",
+    survival: (x) => states(x, LOW, HIGH, 16) },
+  { name: "Mamba-2", words: "Mamba-2", method: "LSTM", dash: "4 3",
+    survival: (x) => headRates(x, LOW, HIGH, 1, 16) },
+  { name: "GDN", words: "Gated DeltaNet", method: "LSTM", dash: "1 3",
+    survival: (x) => headRates(x, LOW, HIGH, 0, 16) },
+  { name: "LRU", words: "LRU, whole disc", method: "U", dash: "1 3",
+    survival: (x) => uniform(x, 0, 1, 0.5) },
+  { name: "RG-LRU", words: "RG-LRU, code", method: "U", dash: "9 3",
+    survival: (x) => uniform(x, 0.9 ** 2, 0.999 ** 2, 2) },
+  { name: "RG-LRU paper", words: "RG-LRU, paper", method: "U", dash: "4 3",
+    survival: (x) => uniform(x, 0.9, 0.999, 0.5) },
+  { name: "sLSTM", words: "sLSTM, 1st block", method: "O", dash: "4 3",
+    survival: (x) => graded(x, 5, 12, 0.3) },
+  { name: "sLSTM last", words: "sLSTM, last block", method: "O", dash: "none",
+    survival: (x) => graded(x, 5, 12, 1.6) },
+  { name: "RWKV-6", words: "RWKV-6, 1st layer", method: "CIFG", dash: "4 3",
+    survival: (x) => doubleExponential(x, -6, 5, 0.7) },
+  { name: "RWKV-6 last", words: "RWKV-6, last layer", method: "CIFG", dash: "none",
+    survival: (x) => doubleExponential(x, -6, 5, 2) },
+  { name: "mLSTM", words: "mLSTM, 4 heads", method: "O", dash: "1 3",
+    survival: (x) => grid(x, HEADS) },
+  { name: "RetNet", words: "RetNet, 8 heads", method: "LSTM0", dash: "9 3",
+    survival: (x) => grid(x, RETNET) },
+  { name: "HGRN", words: "HGRN, 6 layers", method: "LSTM0", dash: "4 3",
+    survival: (x) => grid(x, BOUNDS) },
+  { name: "GLA", words: "GLA", method: "LSTM0", dash: "1 3",
+    survival: (x) => grid(x, GLA) },
+  { name: "minGRU", words: "minGRU", method: "LSTM0", dash: "none",
+    survival: (x) => grid(x, HALF) },
+];
 
 const served = (survival, horizon) => survival(horizon / 2) - survival(2 * horizon);
 const named = (name) => LAWS.find((law) => law.name === name);
@@ -72,7 +87,7 @@ export const formulas = {
 
 const LENGTHS = decades(1, 1e4, 400);
 const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
-const SPACE = 22;
+const SPACE = 26;
 
 function sharesAlong(parent) {
   const axes = panel(parent, {
@@ -94,31 +109,30 @@ function sharesAlong(parent) {
   };
 }
 
+/** A row for each chosen model, as high as they are together. */
 function sharesAtOne(parent) {
-  const axes = panel(parent, {
-    title: "The shares at the chosen horizon",
-    height: SPACE * LAWS.length + 60,
-    x: { low: 0, high: 1, label: "share with τ in [L/2, 2L]", ticks: UNIT },
-  });
-  const { left, right } = axes.box;
+  const frame = svg("svg", { role: "img", class: "panel" }, parent);
+  svg("title", {}, frame, "The shares at the chosen horizon, one row a model");
+  const [left, right] = [4, 336];
   const rows = LAWS.map(({ words, method, dash }) => {
-    const row = axes.add("g", {});
+    const row = svg("g", {}, frame);
     const sample = { class: "curve", d: `M${left},10h26`, ...hue(method) };
     svg("path", { ...sample, "stroke-dasharray": dash }, row);
     svg("text", { class: "label start", x: left + 34, y: 14 }, row, words);
     const text = svg("text", { class: "label end", x: right, y: 14 }, row, "");
-    const place = { class: "bar strong", x: left, y: 17, height: 3 };
+    const place = { class: "bar strong", x: left, y: 18, height: 3 };
     return { row, text, bar: svg("rect", { ...place, ...hue(method) }, row) };
   });
   return (shares, shown) => {
     let y = 0;
     rows.forEach(({ row, text, bar }, k) => {
-      set(row, { visibility: shown[k] ? "visible" : "hidden",
-        transform: `translate(0,${y})` });
+      const visibility = shown[k] ? "visible" : "hidden";
+      set(row, { visibility, transform: `translate(0,${y})` });
       y += shown[k] ? SPACE : 0;
       say(text, percent(shares[k]));
-      set(bar, { width: axes.x(shares[k]) - axes.x(0) });
+      set(bar, { width: shares[k] * (right - left) });
     });
+    set(frame, { viewBox: `0 0 340 ${Math.max(y, SPACE)}` });
   };
 }
 

@@ -250,8 +250,8 @@ function boxes(parent, model, { name, words, options }) {
     const known = options.map(([key]) => key);
     return known.filter((key) => Array.isArray(given) && given.includes(key));
   };
-  const inputs = options.map(([key, label]) => {
-    const id = `gatebook-${key}-${Math.random().toString(36).slice(2)}`;
+  const inputs = options.map(([key, label], k) => {
+    const id = `gatebook-${name}-${k}-${Math.random().toString(36).slice(2)}`;
     const row = html("span", {}, set_);
     const input = html("input", { type: "checkbox", id, name: key }, row);
     html("label", { for: id }, row, label);
