@@ -2,8 +2,8 @@
 
 The names that most users need are here. The packages have the rest: ``gates`` (the
 grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory`` (cores
-with a memory), ``fused`` (the loop, fast), ``training``, ``tasks``, ``match`` (a
-world), ``agents``, ``compress`` and ``language``.
+with a memory), ``modern`` (linear-recurrent cells), ``fused`` (the loop, fast),
+``training``, ``tasks``, ``match`` (a world), ``agents``, ``compress`` and ``language``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
@@ -57,7 +57,8 @@ _HOMES = {
 }
 _MODULES = (
     *("agents", "checked", "compress", "errors", "files", "fused", "gates", "language"),
-    *("match", "memory", "modes", "random", "recurrence", "rnn", "tasks", "training"),
+    *("match", "memory", "modern", "modes", "random", "recurrence", "rnn", "tasks"),
+    *("training",),
 )
 
 

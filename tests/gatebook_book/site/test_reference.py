@@ -9,7 +9,10 @@ import pytest
 from gatebook import GATES
 from gatebook_book.paths import root
 
-PUBLIC = ("", ".gates", ".rnn", ".training", ".tasks", ".match", ".agents", ".compress")
+PUBLIC = (
+    *("", ".gates", ".rnn", ".training", ".tasks", ".match", ".agents", ".compress"),
+    *(".inside", ".modern"),
+)
 DIRECTIVE = re.compile(
     r"^\.\. auto(class|function|data|module):: ([\w.]+)(?:\(\))?\n((?:   :.*\n)*)", re.M
 )

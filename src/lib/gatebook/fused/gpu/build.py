@@ -51,7 +51,7 @@ def _kernel(core: Core, options: Options) -> Kernel | Unprintable | NoCompiler:
     """The kernel, or why there is none: what failed once is not tried again."""
     if importlib.util.find_spec("triton") is None:
         return NoCompiler("no Triton; `pip install triton`")
-    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+    if not has_compiler():
         return NoCompiler("no C compiler, which Triton needs; install gcc or clang")
     try:
         step = trace(core, options)
@@ -59,7 +59,7 @@ def _kernel(core: Core, options: Options) -> Kernel | Unprintable | NoCompiler:
         return error
     blocks = len(core.blocks()) + len(step.apart)
     whole = any(stage.kind == "cumax" for stage in step.stages)
-    return Kernel(_module(source(core, step, options)), step.apart, blocks, whole)
+    return Kernel(module_of(source(core, step, options)), step.apart, blocks, whole)
 
 
 def source(core: Core, step: Step, options: Options) -> str:
@@ -86,8 +86,13 @@ def source(core: Core, step: Step, options: Options) -> str:
     return text.replace("real_(", "(")
 
 
+def has_compiler() -> bool:
+    """Whether there is the C compiler that Triton needs."""
+    return bool(os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang"))
+
+
 @functools.cache
-def _module(text: str) -> ModuleType:
+def module_of(text: str) -> ModuleType:
     """Import ``text`` from the cache folder; Triton reads its source from a file."""
     name = f"step_{hashlib.sha256(text.encode()).hexdigest()[:32]}"
     file = cache_folder() / f"{name}.py"

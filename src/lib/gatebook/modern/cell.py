@@ -1,0 +1,228 @@
+"""What all linear-recurrent cells share: arguments, state, noise, the recorder."""
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gatebook.errors import check_count, check_flag
+from gatebook.fused.dispatch import HALF
+from gatebook.gates import Constant, Gate
+from gatebook.gates.auxiliary import Blocks
+from gatebook.memory.rmc import check_tensor
+from gatebook.modern import gates
+from gatebook.random import Streams
+from gatebook.rnn import checks
+from gatebook.rnn.stack import Record
+
+State = Any
+"""A tensor, or a tuple of tensors, with the batch in front."""
+
+
+class Cell(nn.Module):
+    """One layer whose gates come from the input, called as `gatebook.LSTM` is.
+
+    Gates are pre-activations of the input, ``gate_weight`` x + ``gate_bias``. The bias
+    is a parameter of the cell's own and not of an ``nn.Linear``, so that a model which
+    starts all its linear layers anew does not lose the law of timescales.
+    """
+
+    published: ClassVar[Gate] = Gate(Constant(0.0))
+    takes: ClassVar[gates.Takes] = gates.Takes()
+    batch_first = False
+    bidirectional = False
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        gate: str | Gate | None,
+        seed: int | None,
+        bias: bool = True,
+    ):
+        super().__init__()
+        check_count("input_size", input_size)
+        check_count("hidden_size", hidden_size)
+        check_flag("bias", bias)
+        self.input_size, self.hidden_size = int(input_size), int(hidden_size)
+        self.gate = gates.resolved(gate, self.published, self.takes)
+        if not bias and self.gate.activation != Constant(0.0):
+            raise ValueError(
+                f"bias is False and gate is {gate!r}; allowed: bias=True where a law "
+                "of timescales starts the gate, since the law is its bias"
+            )
+        self.bias = bias
+        self.streams = Streams(seed)
+        self.recorder: Record | None = None  # see gatebook.record
+
+    def _make_gates(
+        self, inputs: int, units: int, place: dict[str, Any], *more: str
+    ) -> None:
+        """Weight and bias of blocks for ``units`` gates: ``more``, then the gate's."""
+        self.units = units
+        self.blocks = dict.fromkeys(more, units) | self.gate.blocks(units, tied=True)
+        rows = sum(self.blocks.values())
+        self.gate_weight = nn.Parameter(torch.empty(rows, inputs, **place))
+        self.gate_bias = nn.Parameter(torch.empty(rows, **place)) if self.bias else None
+
+    @property
+    def output_width(self) -> int:
+        """Features of the output."""
+        return self.hidden_size
+
+    # -- the start ---------------------------------------------------------
+
+    def reset_parameters(self) -> None:
+        """Weights from U(±1/√fan-in), as `torch.nn.Linear`; the gate by its law."""
+        for part in self.children():
+            if isinstance(part, nn.Linear):
+                part.reset_parameters()
+        bound = self.gate_weight.shape[1] ** -0.5
+        nn.init.uniform_(self.gate_weight, -bound, bound)
+        if self.gate_bias is not None:
+            with torch.no_grad():
+                self.gate_bias.copy_(self._law())
+
+    def _law(self) -> Float[Tensor, " Z"]:
+        """A draw of the gate's biases, by the law of the effective forget gate."""
+        with torch.device("cpu"):  # the default may have no numbers
+            biases = self._biases(self.gate.initial_biases(self.units, tied=True))
+        return torch.cat([biases[name] for name in self.blocks])
+
+    def _biases(self, fixed: Blocks) -> Blocks:
+        """Each block's bias, from the logits that the grid gives the gate's."""
+        return fixed
+
+    def timescales(self) -> Tensor:
+        """τ = -1 / log f of each gate, in steps, at zero input and as it is now."""
+        zeros = self.gate_weight.new_zeros(1, 1, self.input_size)
+        with torch.no_grad():
+            return -1 / self._log_forget(zeros)[0, 0]
+
+    def _log_forget(self, x: Float[Tensor, "T B I"]) -> Tensor:
+        """The logarithm of the effective forget gates, without noise."""
+        raise NotImplementedError
+
+    # -- running -----------------------------------------------------------
+
+    def forward(
+        self, input: Tensor, state: State | None = None
+    ) -> tuple[Float[Tensor, "T B W"], State]:
+        """Run over a sequence.
+
+        Arguments:
+            input: (T, B, input_size).
+            state: before the first step, as a pass returns it; zeros if ``None``.
+
+        Returns:
+            the output of each step, and the state after the last.
+
+        Raises:
+            TypeError: for anything but tensors.
+            ValueError: for another shape, dtype or device than the cell's.
+        """
+        check_tensor(input)
+        checks.check_input(input, 3, self.input_size, batch_first=False)
+        checks.check_place(input, "input", self.gate_weight)
+        state = self._state(state, input)
+        output, state = self._sequence(input, state)
+        return output.to(self._output_dtype(input)), state
+
+    def step(
+        self, input: Tensor, state: State | None = None
+    ) -> tuple[Float[Tensor, "B W"], State]:
+        """One step, for those who have one at a time; else as `forward`.
+
+        Arguments:
+            input: (B, input_size).
+            state: before the step; as for `forward`.
+        """
+        check_tensor(input)
+        checks.check_input(input, 2, self.input_size, batch_first=False)
+        output, state = self(input[None], state)
+        return output[0], state
+
+    def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        raise NotImplementedError
+
+    def _output_dtype(self, x: Tensor) -> torch.dtype:
+        if torch.is_autocast_enabled(x.device.type):
+            return torch.get_autocast_dtype(x.device.type)
+        return x.dtype
+
+    # -- state -------------------------------------------------------------
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the state's parts, by name and without the batch."""
+        return {"h": (self.hidden_size,)}
+
+    def _state(self, given: State | None, x: Tensor) -> State:
+        """The state before the first step, checked; zeros by default."""
+        shapes, kind = self._shapes(), wide(x).dtype
+        batch = x.shape[1]
+        if given is None:
+            parts = [x.new_zeros(batch, *s, dtype=kind) for s in shapes.values()]
+            return parts[0] if len(parts) == 1 else tuple(parts)
+        parts = [given] if len(shapes) == 1 else given
+        if not isinstance(parts, list | tuple) or len(parts) != len(shapes):
+            raise TypeError(
+                f"state is a {type(given).__name__}; allowed: a tuple of "
+                f"{', '.join(shapes)}, or None"
+            )
+        for (name, shape), part in zip(shapes.items(), parts, strict=True):
+            check_tensor(part, name)
+            axes = ("batch", *(f"size {n}" for n in shape))
+            checks.check_state(part, (batch, *shape), axes, name)
+            if part.dtype != kind or part.device != x.device:
+                raise ValueError(
+                    f"{name} has dtype {part.dtype} on {part.device}; allowed: {kind} "
+                    f"on {x.device}"
+                )
+        return given
+
+    # -- gates -------------------------------------------------------------
+
+    def _pre(self, x: Float[Tensor, "T B I"], noisy: bool = True) -> Blocks:
+        """The gate's pre-activations by block, with their noise in training."""
+        pre = wide(self._linear(x))
+        sizes = list(self.blocks.values())
+        blocks = dict(zip(self.blocks, pre.split(sizes, -1), strict=True))
+        draws = noisy and self.training and self.gate.noise.draws
+        noise = self._noise(pre, sizes) if draws else None
+        return self.gate.noisy(blocks, noise, noisy and self.training)
+
+    def _linear(self, x: Tensor) -> Tensor:
+        """All blocks' pre-activations."""
+        return nn.functional.linear(x, self.gate_weight, self.gate_bias)
+
+    def _noise(self, pre: Tensor, sizes: list[int]) -> Blocks:
+        stream = self.streams["noise", pre.device]
+        drawn = self.gate.noise.sample(tuple(pre.shape), pre, stream)
+        assert drawn is not None
+        return dict(zip(self.blocks, drawn.split(sizes, -1), strict=True))
+
+    def _note(self, **values: Tensor) -> None:
+        """What the recorder sees: the effective forget gate, and others."""
+        if self.recorder is not None:
+            self.recorder["l0"] = {k: v.detach() for k, v in values.items()}
+
+    def extra_repr(self) -> str:
+        """Sizes and the gate."""
+        words = f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
+        return words + ("" if self.bias else ", bias=False")
+
+
+def check_divides(name: str, value: int, units: int) -> int:
+    """The number of heads, or the like, unless it does not divide the hidden size."""
+    check_count(name, value)
+    if units % value:
+        raise ValueError(
+            f"{name} is {value} and hidden_size {units}; allowed: a divisor of it"
+        )
+    return int(value)
+
+
+def wide(x: Tensor) -> Tensor:
+    """In float32 if it was in half precision, whose gates end at 0.996."""
+    return x.float() if x.dtype in HALF else x
