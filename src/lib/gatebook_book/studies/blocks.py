@@ -9,8 +9,8 @@ from gatebook.errors import check_count
 from jaxtyping import Float
 from torch import Tensor, nn
 
-WEIGHTS = 12
-"""Weights of a block in units of D²: of an LSTM they leave 4 D² for the MLP."""
+WEIGHTS = 10
+"""Weights of a cell and its MLP in units of D²: an LSTM leaves 2 D² to the MLP."""
 
 WIDTH = 4
 """Steps that a short convolution sees."""
@@ -20,7 +20,7 @@ class Blocks(nn.Module):
     """Blocks of a cell and an MLP, each behind a norm and beside the identity.
 
     One block is x + W cell(norm(x)), then x + MLP(norm(x)). All blocks have about
-    12 D² weights: what the cell does not use goes to the MLP, so that models with
+    11 D² weights: what the cell does not use goes to the MLP, so that models with
     different cells have equal sizes.
 
     Arguments:
