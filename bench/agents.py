@@ -4,7 +4,8 @@
 
 prints JSON: the world's steps a second under uniform actions, for each batch size; and
 for each gate the steps a second of an agent in training, of the same agent on
-`torch.nn.LSTM`, and the median of their ratios, taken in pairs of batches.
+`torch.nn.LSTM`, and the median of their ratios, taken in pairs of batches; and the same
+for an agent without a core, which no core can outrun.
 """
 
 import json
@@ -31,6 +32,20 @@ class Torchs(nn.LSTM):
         return out[0], state
 
 
+class Nothing(nn.Module):
+    """No core: its input is its output. The rest of the agent costs what it costs."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.output_width = hidden_size
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The input, and no state."""
+        return x, None
+
+    step = forward
+
+
 def world(match: Match, batch_size: int, seconds: float) -> float:
     """Steps a second; the best of several stretches, each of them whole batches."""
     best, g = 0.0, generator(0)
@@ -48,12 +63,14 @@ def world(match: Match, batch_size: int, seconds: float) -> float:
 
 def agents(match: Match, hidden: int, batch_size: int, rounds: int) -> list[dict]:
     """One row for each gate: one batch of ours, one on torch's, and so on."""
+    cores = {gate: build("LSTM", hidden, gate=gate) for gate in GATES}
+    cores["no core"] = Network(Nothing(64))
     recipe = A2C(10**6, batch_size, note_every=10**6)
     torch.manual_seed(0)
     theirs = _begun(Network(Torchs(64, hidden)), match, recipe)
     found = []
-    for gate in GATES:
-        ours = _begun(build("LSTM", hidden, gate=gate), match, recipe)
+    for gate, network in cores.items():
+        ours = _begun(network, match, recipe)
         pairs = [(_seconds(ours), _seconds(theirs)) for _ in range(rounds)]
         best = [min(times) for times in zip(*pairs, strict=True)]
         steps = batch_size * match.length

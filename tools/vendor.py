@@ -1,6 +1,6 @@
-"""Fetch MathJax by the version and hash in package-lock.json, for the site to serve.
+"""Fetch MathJax by the version and hash in package-lock.json, to set formulas with.
 
-Only the files that a page loads are laid out, below ``node_modules/site``. npm checks
+A page loads its fonts alone, which are laid out below ``node_modules/site``. npm checks
 the hash, and knows the machine's proxy and mirror, which urllib does not.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 MATHJAX = Path("mathjax/es5")
-NEEDED = ("tex-chtml-full.js", "ui/lazy.js", "output/chtml/fonts/woff-v2")
+FONTS = MATHJAX / "output/chtml/fonts/woff-v2"
 
 
 def tool(name: str) -> str:
@@ -32,16 +32,11 @@ def npm_ci(folder: Path, *options: str) -> None:
 
 
 def main() -> None:
-    """Install, then lay out what is needed."""
+    """Install, then lay the fonts out."""
     npm_ci(ROOT)
-    source, target = ROOT / "node_modules" / MATHJAX, ROOT / "node_modules/site/vendor"
-    for name in NEEDED:
-        place = target / MATHJAX / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if (source / name).is_dir():
-            shutil.copytree(source / name, place, dirs_exist_ok=True)
-        else:
-            shutil.copy(source / name, place)
+    site = ROOT / "node_modules/site/vendor"
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(ROOT / "node_modules" / FONTS, site / FONTS)
 
 
 if __name__ == "__main__":

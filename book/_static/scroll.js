@@ -12,4 +12,23 @@
   const watch = new ResizeObserver((seen) => seen.forEach(mark));
   const wanted = boxes.map((box) => `.bd-article ${box}`).join(", ");
   document.querySelectorAll(wanted).forEach((box) => watch.observe(box));
+
+  // So does a formula within a line, if it has no place to break and no room.
+  const formulas = document.querySelectorAll(".bd-article span.math");
+
+  function fit() {
+    const sizes = [...formulas].map((formula) => [
+      formula.scrollWidth || formula.getBoundingClientRect().width,
+      formula.parentElement.closest("p, li, td, th, dd, div").clientWidth,
+    ]);
+    formulas.forEach((formula, k) => {
+      const wide = sizes[k][0] > sizes[k][1] + 1;
+      formula.classList.toggle("gatebook-wide", wide);
+      if (wide) formula.tabIndex = 0;
+      else formula.removeAttribute("tabindex");
+    });
+  }
+
+  document.fonts.ready.then(fit);
+  window.addEventListener("resize", fit);
 })();

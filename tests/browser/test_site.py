@@ -23,8 +23,6 @@ RUN_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})
   .violations.filter((found) => ["serious", "critical"].includes(found.impact))
   .map(({id, help, nodes}) => `${id}: ${help}: ` +
     nodes.map((n) => n.html.slice(0, 200)).slice(0, 5).join(" | "))"""
-SET_ALL = "() => window.MathJax?.startup?.document?.lazyTypesetAll?.()"
-"""The formulas out of sight too, which a page sets a second later."""
 OUT_OF_REACH = """() => [...document.querySelectorAll(".bd-article *")]
   .filter((e) => e.scrollWidth > e.clientWidth && e.tabIndex < 0)
   .filter((e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX))
@@ -118,15 +116,14 @@ def test_axe_finds_nothing_serious_on_a_phone_in_the_dark(phone):
 
 @of_pages("phone", WITH_CODE)
 def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
-    phone.page.evaluate(SET_ALL)
-    # A box is marked in the frame after its formulas are set.
+    # A box is marked in the frame after the fonts are there.
+    phone.page.evaluate("() => document.fonts.ready")
     phone.page.evaluate("() => new Promise((next) => setTimeout(next, 300))")
     assert phone.page.evaluate(OUT_OF_REACH) == []
 
 
 @of_pages("phone")
 def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
-    phone.page.evaluate(SET_ALL)
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -145,10 +142,10 @@ def test_every_figure_is_there_and_described(wide):
 @of_pages("wide", WITH_FORMULAS)
 def test_formulas_are_set_and_no_cell_failed(wide):
     page = wide.page
-    page.wait_for_selector("mjx-container", timeout=10_000)
-    page.evaluate(SET_ALL)
-    assert page.locator("mjx-lazy").count() == 0
-    assert page.locator("mjx-merror").count() == 0
+    formulas = page.locator(".math").count()
+    assert formulas == page.locator(".math > mjx-container").count() > 0
+    family = "e => getComputedStyle(e.querySelector('mjx-c'), '::before').fontFamily"
+    assert "MJXTEX" in page.locator("mjx-container").first.evaluate(family)
     assert page.locator(".output.traceback").count() == 0
     assert "$" not in page.locator("article p").first.inner_text()
 
@@ -203,7 +200,7 @@ def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(
     with visit(browser, f"{site}/book/theory/gate") as opened:
         page = opened.page
         page.goto(f"{site}/book/theory/gate.html?again#prop-gate-fastest")
-        page.wait_for_timeout(1500)  # when the formulas out of sight would be set
+        page.evaluate("() => document.fonts.ready")
         place = page.locator("#prop-gate-fastest").bounding_box()
         assert place and 0 <= place["y"] < 150
 

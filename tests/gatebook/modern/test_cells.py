@@ -5,7 +5,7 @@ import pytest
 import torch
 from gatebook import record
 from gatebook.gates import Chrono, Constant, Gate, Gumbel, HDetach, Refine, Uniform
-from gatebook.modern import CELLS, LogUniform, Ring, Steps
+from gatebook.modern import CELLS, HGRN, Bounds, Graded, LogUniform, Ring, Steps
 from torch import nn
 
 EVERY = pytest.mark.parametrize("name", CELLS)
@@ -72,11 +72,12 @@ def test_the_reference_computes_the_same_with_the_same_gradients(name):
 def test_gradients_against_differences(name):
     cell = make(name)
     x = sequence(3)[:, :1].contiguous().requires_grad_()
-    start = tuple(p.detach().requires_grad_() for p in leaves(cell(x)[1]))
+    start = [p.detach().requires_grad_() for p in leaves(cell(x)[1])]
+    m = [start.pop().detach()] if name in ("mLSTM", "sLSTM") else []
 
     def run(x, *start):
-        output, last = cell(x, start if len(start) > 1 else start[0])
-        return output, *leaves(last)
+        state = (*start, *m)
+        return cell(x, state if len(state) > 1 else state[0])[0]
 
     assert torch.autograd.gradcheck(run, (x, *start), fast_mode=True)
 
@@ -84,6 +85,9 @@ def test_gradients_against_differences(name):
 @EVERY
 def test_every_parameter_learns(name):
     cell, x = make(name), sequence().requires_grad_()
+    with torch.no_grad():  # one that starts at 0 may hold back another
+        for p in cell.parameters():
+            p.add_(0.1 * torch.randn_like(p))
     for found in gradients(cell, x):
         assert found is not None and found.abs().max() > 0
 
@@ -183,12 +187,172 @@ def test_bad_input(name):
 def test_minimal_gru_is_its_equation():
     cell, x = make("minGRU"), sequence()
     z = x @ cell.gate_weight.T + cell.gate_bias
-    v = cell.value(x)
-    h, outputs = torch.zeros(B, H, dtype=torch.float64), []
+    v, h, outputs = cell.value(x), torch.zeros(B, H, dtype=torch.float64), []
     for f, v_t in zip(z.sigmoid(), v, strict=True):
         h = f * h + (1 - f) * torch.where(v_t >= 0, v_t + 0.5, v_t.sigmoid())
         outputs.append(h)
     assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def zeros(*shape):
+    return torch.zeros(B, *shape, dtype=torch.float64)
+
+
+def blocks(cell, x):
+    """The gate's pre-activations by name."""
+    pre = x @ cell.gate_weight.T + cell.gate_bias
+    return dict(
+        zip(cell.blocks, pre.split(list(cell.blocks.values()), -1), strict=True)
+    )
+
+
+def test_minimal_lstm_is_its_equation():
+    cell, x = make("minLSTM", gate="U"), sequence()
+    pre, v, h, outputs = blocks(cell, x), cell.value(x), zeros(H), []
+    f, i = pre["forget"].sigmoid(), pre["input"].sigmoid()
+    for f_t, i_t, v_t in zip(f, i, v, strict=True):
+        g = torch.where(v_t >= 0, v_t + 0.5, v_t.sigmoid())
+        h = (f_t * h + i_t * g) / (f_t + i_t)
+        outputs.append(h)
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def test_hgrn_is_its_equation_and_its_bounds_learn():
+    bounds = Bounds(3, H, dtype=torch.float64)
+    nn.init.normal_(bounds.logits)
+    cell, x = make("HGRN", bounds=bounds, layer=2), sequence()
+    low = bounds.logits.softmax(0)[:2].sum(0)
+    f = low + (1 - low) * blocks(cell, x)["forget"].sigmoid()
+    h, outputs = zeros(H), []
+    for f_t, v_t in zip(f, cell.value(x), strict=True):
+        h = f_t * h + (1 - f_t) * v_t * v_t.sigmoid()
+        outputs.append(h)
+    output, _ = cell(x)
+    assert_close(output, torch.stack(outputs))
+    output.sum().backward()
+    assert bounds.logits.grad.abs().max() > 0
+    for layer, units in [(3, H), (0, H + 4)]:
+        with pytest.raises(ValueError, match="those of bounds"):
+            HGRN(FEATURES, units, bounds=bounds, layer=layer)
+
+
+def test_rg_lru_is_its_equation():
+    cell, x = make("RG-LRU", heads=2), sequence()
+    u = cell.value(x)
+    pre = [
+        half @ w.T
+        for w in cell.gate_weight.chunk(2)
+        for half, w in [(u, torch.block_diag(*w.chunk(2)))]
+    ]
+    i, r = (p.sigmoid() for p in pre)
+    f = torch.exp(-8 * r * nn.functional.softplus(cell.base))
+    h, outputs = zeros(H), []
+    for f_t, i_t, u_t in zip(f, i, u, strict=True):
+        h = f_t * h + (1 - f_t**2).sqrt() * i_t * u_t
+        outputs.append(h)
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def test_rg_lru_has_finite_gradients_where_f_rounds_to_one():
+    cell = CELLS["RG-LRU"](FEATURES, H)
+    nn.init.constant_(cell.base, -200.0)
+    cell(torch.randn(3, 2, FEATURES))[0].sum().backward()
+    assert all(p.grad.isfinite().all() for p in cell.parameters())
+
+
+def test_mamba_is_its_equation():
+    cell, x = make("Mamba", states=3), sequence()
+    u = cell.value(x)
+    delta = nn.functional.softplus(-blocks(cell, cell.low(u))["forget"])
+    rates, bc = cell.log_rates.exp(), cell.enter_leave(u)
+    h, outputs = zeros(H, 3), []
+    for d, u_t, e in zip(delta[..., None], u[..., None], bc, strict=True):
+        b, c = e[:, None, :3], e[:, None, 3:]
+        h = torch.exp(-d * rates) * h + d * b * u_t
+        outputs.append((c * h).sum(-1) + cell.skip * u_t[..., 0])
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def test_gla_is_its_equation():
+    cell, x = make("GLA", heads=2), sequence()
+    f = blocks(cell, cell.low(x))["forget"].sigmoid() ** (1 / 16)
+    parts = f, cell.key(x), cell.query(x) * 2**-0.5, cell.value(x)
+    f, k, q, v = (p.unflatten(-1, (2, -1)) for p in parts)
+    s, outputs = zeros(2, 2, 4), []
+    for f_t, k_t, q_t, v_t in zip(f, k, q, v, strict=True):
+        s = f_t[..., None] * s + k_t[..., None] * v_t[..., None, :]
+        outputs.append((q_t[..., None] * s).sum(-2).flatten(-2))
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def test_mlstm_is_its_equation_without_the_stabiliser():
+    cell, x = make("mLSTM", heads=2), sequence()
+    nn.init.normal_(cell.gate_weight)
+    pre = blocks(cell, x)
+    f, i = pre["forget"].sigmoid()[..., None], pre["input"].exp()[..., None]
+    parts = cell.qkv(x).chunk(3, -1)
+    q, k, v = (p.unflatten(-1, (2, -1)) for p in parts)
+    c, n, outputs = zeros(2, 4, 4), zeros(2, 4), []
+    for t in range(T):
+        key = i[t] * k[t] / 2
+        c = f[t][..., None] * c + key[..., None] * v[t][..., None, :]
+        n = f[t] * n + key
+        size = (n * q[t]).sum(-1, keepdim=True).abs().clamp(min=1)
+        outputs.append(((q[t][..., None] * c).sum(-2) / size).flatten(-2))
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+def slstm(**options):
+    cell = make("sLSTM", heads=2, **options)
+    nn.init.normal_(cell.recurrent_weight)
+    return cell
+
+
+def test_slstm_is_its_equation_without_the_stabiliser():
+    cell, x = slstm(gate=Gate(Constant(1.0))), sequence()
+    h, c, n, outputs = zeros(H), zeros(H), zeros(H), []
+    recurrent = [w.view(4, 4, 4) for w in cell.recurrent_weight]  # in, block, out
+    for x_t in x:
+        heads = zip(h.chunk(2, -1), recurrent, strict=True)
+        read = torch.cat([torch.einsum("bi,igo->bgo", p, w) for p, w in heads], -1)
+        pre = x_t @ cell.gate_weight.T + cell.gate_bias + read.flatten(1)
+        z, i, o, f = pre.chunk(4, -1)
+        c = f.sigmoid() * c + i.exp() * z.tanh()
+        n = f.sigmoid() * n + i.exp()
+        h = o.sigmoid() * c / n
+        outputs.append(h)
+    assert list(cell.blocks) == ["candidate", "input", "output", "forget"]
+    assert_close(cell(x)[0], torch.stack(outputs))
+
+
+@pytest.mark.parametrize("name", ["mLSTM", "sLSTM"])
+def test_exponential_gates_do_not_overflow(name):
+    cell = CELLS[name](FEATURES, H)
+    nn.init.normal_(cell.gate_weight, std=100)
+    output, _ = cell(10 * torch.randn(40, B, FEATURES))
+    output.sum().backward()
+    assert output.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in cell.parameters())
+
+
+def test_h_detach_cuts_the_gradient_through_h():
+    x = sequence().requires_grad_()
+    torch.manual_seed(0)
+    cut = slstm(gate=Gate(Graded(heads=2), gradient=HDetach(1.0)))
+    torch.manual_seed(0)
+    full = slstm(gate=Gate(Graded(heads=2)))
+    assert torch.equal(cut(x)[0], full(x)[0])
+    one, other = (torch.autograd.grad(c(x)[0].sum(), x)[0] for c in (cut, full))
+    assert not torch.allclose(one, other)
+    torch.testing.assert_close(one[-1], other[-1])
+    cut.eval()
+    assert_close(torch.autograd.grad(cut(x)[0].sum(), x)[0], other)
+
+
+def test_h_detach_by_example():
+    gate = Gate(Graded(heads=2), gradient=HDetach(0.5, per="example"))
+    cell, x = slstm(gate=gate), sequence().requires_grad_()
+    assert torch.autograd.grad(cell(x)[0].sum(), x)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("bias", ["zero", "mirrored"])
@@ -209,7 +373,8 @@ LAWS = [Uniform(), Chrono(200), LogUniform(2, 200), Steps(), Ring(0.81, 0.998, 2
 @pytest.mark.parametrize("law", LAWS)
 @pytest.mark.parametrize("name", DRAW)
 def test_a_law_is_one_of_the_effective_forget_gate(name, law):
-    tau = CELLS[name](1, 4096, gate=Gate(law)).timescales()
+    heads = {"heads": 64} if name == "RG-LRU" else {}  # a smaller product
+    tau = CELLS[name](1, 4096, gate=Gate(law), **heads).timescales()
     tau = tau[:, 0] if name == "Mamba" else tau
     expected = -1 / nn.functional.logsigmoid(law.forget_bias(4096, None))
     places = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])

@@ -1,13 +1,16 @@
 """Agents of a page: what is stored of them, and under which key."""
 
 import dataclasses
+import os
+import signal
 
 import pytest
-from gatebook.agents import A2C
+from gatebook.agents import A2C, fit
 from gatebook.match import Labelled, Match
 from gatebook.training import Plan
 from gatebook.training.loop import History
 from gatebook_book.runs.store import Store
+from gatebook_book.studies import agents
 from gatebook_book.studies.agents import Asked, Trial, final, train_agents
 from gatebook_book.studies.tasks import train_all
 
@@ -46,6 +49,7 @@ OTHERS = [
     {"recipe": dataclasses.replace(RECIPE, discount=0.9)},
     {"hidden_size": 5},
     {"core": "GRU"},
+    {"after": trial()},
 ]
 
 
@@ -78,3 +82,40 @@ def test_the_control_trains_the_agents_network_on_labels(store):
     (run,) = train_all(store, [point])
     assert 0 <= run["metrics"]["accuracy"] <= 1
     assert run["parameters"]["task"] == "match, labelled"
+
+
+def test_a_second_training_goes_on_with_the_weights_of_the_first(store, tmp_path):
+    harder = dataclasses.replace(MATCH, mode="active")
+    both = trial(match=harder, after=trial())
+    said = both.parameters()
+    assert said["mode"] == "active" and said["after.mode"] == "passive"
+    assert said["after.updates"] == RECIPE.updates
+
+    network = trial().build()
+    fit(network, MATCH, RECIPE, seed=0)
+    curves = fit(network, harder, RECIPE, seed=0).curves
+    assert train_agents(store, [both])[0]["curves"] == curves
+    assert not list(store.path.rglob("*.safetensors"))
+
+
+def test_trainings_one_after_the_other_go_on_where_they_were_stopped(store):
+    harder = dataclasses.replace(MATCH, mode="active")
+    both = trial(match=harder, after=trial())
+    whole = train_agents(store, [both])[0]["curves"]
+    for stopped_in in ("passive", "active"):
+        store.path.joinpath(store.file("UR", 0, both.parameters()).name).unlink()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(agents, "show_progress", stop_at(stopped_in))
+            with pytest.raises(KeyboardInterrupt):
+                train_agents(store, [both])
+        assert train_agents(store, [both])[0]["curves"] == whole
+
+
+def stop_at(place):
+    """Presses Ctrl-C after the second batch of a training."""
+
+    def show(line):
+        if place in line and "step 2/" in line:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return show

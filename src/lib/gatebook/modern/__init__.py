@@ -6,20 +6,36 @@ grid's gates for all steps at once, `starts` the laws that they start by. `cell`
 all cells share, `vector`, `diagonal`, `matrix` and `slstm` have their equations.
 """
 
+from gatebook.modern.diagonal import Mamba
+from gatebook.modern.matrix import GLA, MLSTM
 from gatebook.modern.recurrence import linear_recurrence
+from gatebook.modern.slstm import SLSTM
 from gatebook.modern.starts import Graded, LogUniform, Ring, Spaced, Steps
 from gatebook.modern.vector import HGRN, RGLRU, Bounds, MinGRU, MinLSTM
 
-CELLS = {"minGRU": MinGRU, "minLSTM": MinLSTM, "HGRN": HGRN, "RG-LRU": RGLRU}
+CELLS = {
+    "minGRU": MinGRU,
+    "minLSTM": MinLSTM,
+    "HGRN": HGRN,
+    "RG-LRU": RGLRU,
+    "Mamba": Mamba,
+    "GLA": GLA,
+    "mLSTM": MLSTM,
+    "sLSTM": SLSTM,
+}
 """The cells by their papers' names."""
 
 __all__ = [
     "CELLS",
+    "GLA",
     "HGRN",
+    "MLSTM",
     "RGLRU",
+    "SLSTM",
     "Bounds",
     "Graded",
     "LogUniform",
+    "Mamba",
     "MinGRU",
     "MinLSTM",
     "Ring",

@@ -1,5 +1,6 @@
 """What all linear-recurrent cells share: arguments, state, noise, the recorder."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +31,7 @@ class Cell(nn.Module):
 
     published: ClassVar[Gate] = Gate(Constant(0.0))
     takes: ClassVar[gates.Takes] = gates.Takes()
+    quiet: ClassVar[tuple[str, ...]] = ()  # blocks that no noise acts on
     batch_first = False
     bidirectional = False
 
@@ -186,21 +188,31 @@ class Cell(nn.Module):
     def _pre(self, x: Float[Tensor, "T B I"], noisy: bool = True) -> Blocks:
         """The gate's pre-activations by block, with their noise in training."""
         pre = wide(self._linear(x))
-        sizes = list(self.blocks.values())
-        blocks = dict(zip(self.blocks, pre.split(sizes, -1), strict=True))
-        draws = noisy and self.training and self.gate.noise.draws
-        noise = self._noise(pre, sizes) if draws else None
-        return self.gate.noisy(blocks, noise, noisy and self.training)
+        return self._blocks(pre, self._drawn(pre) if noisy else None)
 
     def _linear(self, x: Tensor) -> Tensor:
         """All blocks' pre-activations."""
         return nn.functional.linear(x, self.gate_weight, self.gate_bias)
 
-    def _noise(self, pre: Tensor, sizes: list[int]) -> Blocks:
+    def _blocks(self, pre: Float[Tensor, "*T Z"], noise: Tensor | None) -> Blocks:
+        """The blocks by name, with the draws of `_drawn` in those that have noise."""
+        blocks = self._split(pre, self.blocks)
+        loud = [name for name in self.blocks if name not in self.quiet]
+        drawn = None if noise is None else self._split(noise, loud)
+        active = {name: blocks[name] for name in loud}
+        return blocks | self.gate.noisy(active, drawn, noise is not None)
+
+    def _split(self, rows: Tensor, names: Iterable[str]) -> Blocks:
+        sizes = [self.blocks[name] for name in names]
+        return dict(zip(names, rows.split(sizes, -1), strict=True))
+
+    def _drawn(self, pre: Float[Tensor, "*T Z"]) -> Tensor | None:
+        """The noise of all steps in training, for the blocks that are not quiet."""
+        if not (self.training and self.gate.noise.draws):
+            return None
+        loud = sum(n for name, n in self.blocks.items() if name not in self.quiet)
         stream = self.streams["noise", pre.device]
-        drawn = self.gate.noise.sample(tuple(pre.shape), pre, stream)
-        assert drawn is not None
-        return dict(zip(self.blocks, drawn.split(sizes, -1), strict=True))
+        return self.gate.noise.sample((*pre.shape[:-1], loud), pre, stream)
 
     def _note(self, **values: Tensor) -> None:
         """What the recorder sees: the effective forget gate, and others."""
@@ -213,14 +225,14 @@ class Cell(nn.Module):
         return words + ("" if self.bias else ", bias=False")
 
 
-def check_divides(name: str, value: int, units: int) -> int:
-    """The number of heads, or the like, unless it does not divide the hidden size."""
-    check_count(name, value)
-    if units % value:
+def check_divides(heads: int, units: int, name: str = "hidden_size") -> int:
+    """The number of heads, if it divides the number of units of a name."""
+    check_count("heads", heads)
+    if units % heads:
         raise ValueError(
-            f"{name} is {value} and hidden_size {units}; allowed: a divisor of it"
+            f"heads is {heads} and {name} {units}; allowed: heads that divide it"
         )
-    return int(value)
+    return int(heads)
 
 
 def wide(x: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ FOLDER = Path(__file__).parent
 SOURCES = {file.stem: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.c")}
 """Read now: a file may be exchanged under a running program, and its Python not."""
 
+FLAGS = ("-fopenmp-simd",)
+"""Sums over a row may be made in any order."""
+
 NAMES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -47,9 +50,9 @@ def _code(name: str, real: str) -> ctypes.CDLL | None:
     parts = ("Threads", "Functions of one number")
     text = "\n".join([head, *map(section, parts), SOURCES[name]])
     try:
-        file = cache_folder() / f"{build.key_of(text)}.so"
+        file = cache_folder() / f"{build.key_of(text, *FLAGS)}.so"
         if not file.exists():
-            build.compile_to(text, file)
+            build.compile_to(text, file, *FLAGS)
         return ctypes.CDLL(str(file))
     except NoCompiler as error:
         ways.warn(str(error))
@@ -63,23 +66,23 @@ def call(
     function: str,
     sizes: Mapping[str, int],
     arrays: Mapping[str, Tensor | None],
-    work: int,
+    parts: int,
 ) -> None:
-    """Call a function of the C, in as many threads as its work is worth.
+    """Call a function of the C in ``parts`` threads.
 
     Arguments:
         name: of the C file.
         function: its function.
         sizes: the first fields of its structure, in order.
         arrays: the others, in order; ``None`` is a null pointer.
-        work: multiplications of a matrix product that would take as long.
+        parts: how many threads share it.
     """
     code = _code(name, NAMES[next(t.dtype for t in arrays.values() if t is not None)])
     assert code is not None
     what = _structure(tuple(sizes), tuple(arrays))(*sizes.values())
     for field, array in arrays.items():
         setattr(what, field, None if array is None else array.data_ptr())
-    threads.split(code, function, what, max(threads.number(work), 1))
+    threads.split(code, function, what, parts)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.library import custom_op
 
+from gatebook.fused.cpu import threads
 from gatebook.fused.dispatch import HALF, loop_only, transformed, watched
 from gatebook.fused.once import once_only
 from gatebook.modern import compiled, gpu
@@ -145,7 +146,8 @@ def _call(function: str, arrays: dict[str, Tensor | None]) -> None:
     assert a is not None
     every = {name: arrays.get(name) for name in ("a", "b", "h0", "h", "g", "da", "db")}
     sizes = {"T": len(a), "M": a[0].numel()}
-    compiled.call("recurrence", function, sizes, every, COST * a.numel())
+    parts = max(threads.number(COST * a.numel()), 1)
+    compiled.call("recurrence", function, sizes, every, parts)
 
 
 class _Recur(torch.autograd.Function):

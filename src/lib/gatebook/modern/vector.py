@@ -274,6 +274,7 @@ class RGLRU(Cell):
 
     published = CODE
     takes = gates.Takes(refine="r is one, in the exponent")
+    quiet = ("input",)
 
     def __init__(
         self,
@@ -287,7 +288,7 @@ class RGLRU(Cell):
         dtype: torch.dtype | None = None,
     ):
         super().__init__(input_size, hidden_size, gate, seed)
-        self.heads = check_divides("heads", heads, self.hidden_size)
+        self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}
         self.value = nn.Linear(self.input_size, self.hidden_size, **place)
         inputs = self.hidden_size // self.heads
@@ -300,6 +301,7 @@ class RGLRU(Cell):
         for weight in (self.value.weight, self.gate_weight):
             nn.init.normal_(weight, std=weight.shape[1] ** -0.5)
         nn.init.zeros_(self.value.bias)
+        assert self.gate_bias is not None
         nn.init.zeros_(self.gate_bias)
         logit = self._law().split(self.hidden_size)[-1]
         with torch.no_grad():  # softplus(Λ) = -log f / 4 at r = 1/2
@@ -312,6 +314,7 @@ class RGLRU(Cell):
         """Block-diagonal: each head's gates read its own units."""
         heads = x.unflatten(-1, (self.heads, -1))
         weight = self.gate_weight.view(2, self.heads, -1, heads.shape[-1])
+        assert self.gate_bias is not None
         pre = torch.einsum("tbhd,khzd->tbkhz", heads, weight)
         return pre.flatten(2) + self.gate_bias
 

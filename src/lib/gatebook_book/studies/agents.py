@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gatebook.agents import A2C, Answerer, Network, act, build, fit
@@ -34,6 +35,7 @@ class Trial:
         hidden_size: H.
         core: a name in `gatebook.agents.network.CORES`.
         options: of the core: ``gate``, …
+        after: a training that the same weights have first, of an easier setting.
     """
 
     name: str
@@ -43,12 +45,18 @@ class Trial:
     hidden_size: int = 64
     core: str = "LSTM"
     options: Mapping[str, Any] = field(default_factory=dict)
+    after: "Trial | None" = None
 
     def parameters(self) -> dict[str, Any]:
         """All that decides the run's numbers; a stored run is found by it."""
         options = {k: plain(v) for k, v in self.options.items()}
         model = {"core": self.core, "hidden_size": self.hidden_size}
-        return {**self.match.describe(), **model, **options, **asdict(self.recipe)}
+        own = {**self.match.describe(), **model, **options, **asdict(self.recipe)}
+        if self.after is None:
+            return own
+        first = self.after.parameters()
+        said = {k: v for k, v in first.items() if k == "updates" or v != own.get(k)}
+        return own | {f"after.{k}": v for k, v in said.items()}
 
     def build(self) -> Network:
         """The network, untrained."""
@@ -73,23 +81,40 @@ def train_agents(store: Store, trials: Sequence[Trial]) -> list[Run]:
 
 
 def _run(store: Store, trial: Trial) -> Run:
-    def work(checkpoint: Any) -> Run:
+    def work(checkpoint: Path) -> Run:
         network = trial.build().to(store.device)
-
-        def report(line: str) -> None:
-            show_progress(f"{trial.name} seed {trial.seed}: {line}")
-
-        history = fit(
-            network,
-            trial.match,
-            trial.recipe,
-            seed=trial.seed,
-            checkpoint=checkpoint,
-            report=report,
-        )
+        history = _trained(trial, network, checkpoint)
         return _fields(trial, network, history)
 
     return store.run(trial.name, trial.seed, trial.parameters(), work)
+
+
+def _trained(trial: Trial, network: Network, checkpoint: Path) -> History:
+    """Train a network as a trial says, after what comes first.
+
+    The first training has a checkpoint of its own until there is one of the second. If
+    it diverges there is no second.
+    """
+    before = checkpoint.with_suffix(f".after{checkpoint.suffix}")
+    if trial.after is not None and not checkpoint.exists():
+        first = _trained(trial.after, network, before)
+        if first.status != "finished":
+            return first
+
+    def report(line: str) -> None:
+        where = trial.match.mode
+        show_progress(f"{trial.name} seed {trial.seed}, {where}: {line}")
+
+    history = fit(
+        network,
+        trial.match,
+        trial.recipe,
+        seed=trial.seed,
+        checkpoint=checkpoint,
+        report=report,
+    )
+    before.unlink(missing_ok=True)
+    return history
 
 
 def _fields(trial: Trial, network: Network, history: History) -> Run:
