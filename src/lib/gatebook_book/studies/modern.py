@@ -14,6 +14,7 @@ from gatebook.tasks import Task
 from gatebook.training import History, Plan
 from torch import nn
 
+from gatebook_book.runs.statistics import best_rate
 from gatebook_book.studies.blocks import Blocks
 from gatebook_book.studies.tasks import CORES, Point
 
@@ -51,8 +52,11 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "Mamba": ("Mamba", {"states": 4}),
     "Mamba-lost": ("Mamba", {"states": 4, "gate": Gate(Constant(-1.0))}),
     "GLA": ("GLA", {"heads": 1, "keys": 16}),
-    "sLSTM": ("sLSTM", {}),
-    "sLSTM-cut": ("sLSTM", {"gate": Gate(Constant(0.0), gradient=HDetach(1.0))}),
+    "sLSTM-log": ("sLSTM", {"gate": Gate(STARTS["log"])}),
+    "sLSTM-log-cut": (
+        "sLSTM",
+        {"gate": Gate(STARTS["log"], gradient=HDetach(1.0))},
+    ),
     "LSTM": ("LSTM", {}),
 }
 """Of each method the cell and its options."""
@@ -160,7 +164,10 @@ def with_rates(
 ) -> list[Point]:
     """The points of all methods, seed by seed, each at all learning rates."""
     return [
-        make(method, seed, rate) for seed in seeds for method in methods for rate in rates
+        make(method, seed, rate)
+        for seed in seeds
+        for method in methods
+        for rate in rates
     ]
 
 
@@ -168,8 +175,6 @@ def at_best_rates(
     runs: Sequence[Mapping[str, Any]], metric: str, best: str
 ) -> dict[str, list[Any]]:
     """Of each method the runs at its best learning rate; see `best_rate`."""
-    from gatebook_book.runs.statistics import best_rate
-
     names = dict.fromkeys(run["name"] for run in runs)
     own = {name: [run for run in runs if run["name"] == name] for name in names}
     return {name: best_rate(list(found), metric, best) for name, found in own.items()}
