@@ -1,10 +1,22 @@
 """The linear-recurrent cells: one promise each, kept by all."""
 
+import contextlib
+
 import gatebook
 import pytest
 import torch
 from gatebook import record
-from gatebook.gates import Chrono, Constant, Gate, Gumbel, HDetach, Refine, Uniform
+from gatebook.fused.cpu import threads
+from gatebook.gates import (
+    Chrono,
+    Constant,
+    Gate,
+    Gumbel,
+    HDetach,
+    Refine,
+    Sharpened,
+    Uniform,
+)
 from gatebook.modern import CELLS, HGRN, Bounds, Graded, LogUniform, Ring, Steps
 from torch import nn
 
@@ -66,6 +78,14 @@ def test_the_reference_computes_the_same_with_the_same_gradients(name):
     with gatebook.reference():
         theirs = cell(x)[0], *gradients(cell, x)
     assert_close(ours, theirs)
+
+
+@EVERY
+def test_threads_share_the_work(name, monkeypatch):
+    cell, x = make(name), sequence(20).requires_grad_()
+    alone = cell(x)[0], *gradients(cell, x)
+    monkeypatch.setattr(threads, "number", lambda work: 2)
+    assert_close((cell(x)[0], *gradients(cell, x)), alone)
 
 
 @EVERY
@@ -347,6 +367,28 @@ def test_h_detach_cuts_the_gradient_through_h():
     torch.testing.assert_close(one[-1], other[-1])
     cut.eval()
     assert_close(torch.autograd.grad(cut(x)[0].sum(), x)[0], other)
+
+
+SLSTMS = [
+    Gate(Graded(heads=2), Refine("zero")),
+    Gate(Graded(heads=2), Refine("zero"), Gumbel(p=1.0), HDetach(0.5)),
+    Gate(Graded(heads=2), gradient=HDetach(0.5, per="example")),
+    Gate(Graded(heads=2), noise=Sharpened()),
+]
+
+
+@pytest.mark.parametrize("gate", SLSTMS)
+def test_the_compiled_slstm_is_the_loop_with_any_gate(gate):
+    x = sequence().requires_grad_()
+    found = []
+    for way in (contextlib.nullcontext(), gatebook.reference()):
+        torch.manual_seed(0)
+        cell = slstm(gate=gate)
+        state = cell.eval()(x)[1]
+        cell.train()
+        with way:
+            found.append((cell(x, state)[0], *gradients(cell, x, state)))
+    assert_close(*found)
 
 
 def test_h_detach_by_example():

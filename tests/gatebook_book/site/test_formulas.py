@@ -1,7 +1,6 @@
 """Formulas that are set when the site is built."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from gatebook_book.site.formulas import formulas_of, set_formulas, set_site
@@ -23,15 +22,14 @@ def test_a_page_of_the_site_gets_them_as_html_with_its_numbers_and_a_style_sheet
     (tmp_path / "_static").mkdir()
     page = tmp_path / "page.html"
     page.write_text(PAGE.replace("&amp;= 1", "= 1"))
-    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format="html"))
-    set_site(app, None)
+    set_site(tmp_path)
     text = page.read_text()
     assert text.count("<mjx-container") == 2 and text.count(r"\(") == 1  # in the code
     assert "(4.1)" in text and "<mfrac>" in text  # MathML, for screen readers
     sheet = (tmp_path / "_static/formulas.css").read_text()
     fonts = "vendor/mathjax/es5/output/chtml/fonts/woff-v2/MathJax_Main-Regular.woff"
     assert fonts in sheet
-    set_site(app, None)  # a page that was not written again stays as it is
+    set_site(tmp_path)  # a page that was not written again stays as it is
     assert page.read_text() == text
 
 

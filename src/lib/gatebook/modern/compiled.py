@@ -14,6 +14,7 @@ from gatebook.fused.cpu import build, threads
 from gatebook.fused.cpu.build import section
 
 HEAD = """
+#include <math.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ FOLDER = Path(__file__).parent
 SOURCES = {file.stem: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.c")}
 """Read now: a file may be exchanged under a running program, and its Python not."""
 
-FLAGS = ("-fopenmp-simd",)
+FLAGS = ("-fopenmp-simd", "-lm")
 """Sums over a row may be made in any order."""
 
 NAMES = {torch.float32: "float", torch.float64: "double"}
@@ -47,7 +48,7 @@ def usable(name: str, *tensors: Tensor) -> bool:
 def _code(name: str, real: str) -> ctypes.CDLL | None:
     """The compiled file; what failed once is not tried again."""
     head = HEAD.format(real=real, double=int(real == "double"))
-    parts = ("Threads", "Functions of one number")
+    parts = ("Threads", "Matrix products", "Functions of one number")
     text = "\n".join([head, *map(section, parts), SOURCES[name]])
     try:
         file = cache_folder() / f"{build.key_of(text, *FLAGS)}.so"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gatebook.gates import Gate
 from gatebook.gates.auxiliary import Blocks
-from gatebook.modern import gates
+from gatebook.modern import gates, slstm_fast
 from gatebook.modern.cell import Cell, check_divides, wide
 from gatebook.modern.starts import Graded
 
@@ -96,19 +96,35 @@ class SLSTM(Cell):
         entered = wide(self._linear(x))
         noise = self._drawn(entered)
         detached = self._detached(*x.shape[:2])
+        if self.recorder is None and slstm_fast.usable(entered, *state):
+            return self._compiled(entered, noise, detached, state)
+        return self._loop(entered, noise, detached, state)
+
+    def _loop(self, entered, noise, detached, state):
+        """The reference: one step after the other."""
         outputs, log = [], []
         for t, row in enumerate(entered):
             h, *rest = state
             seen = h if detached is None else self.gate.gradient.h(h, detached[t])
-            pre = self._blocks(
-                row + self._read(seen), None if noise is None else noise[t]
-            )
+            drawn = None if noise is None else noise[t]
+            pre = self._blocks(row + self._read(seen), drawn)
             state = step(pre, *rest)
             outputs.append(state[0])
             log.append(gates.log_forget(pre))
-        if self.recorder is not None:
-            self._note(effective_forget=torch.stack(log).exp())
+        self._note(effective_forget=torch.stack(log).exp())
         return torch.stack(outputs), state
+
+    def _compiled(self, entered, noise, detached, state):
+        """The same in C, which adds no noise and knows a temperature as a factor."""
+        if noise is not None:
+            loud = noise.shape[-1]
+            quiet, own = entered.split((entered.shape[-1] - loud, loud), -1)
+            entered = torch.cat([quiet, own + noise], -1)
+        one = torch.ones((), dtype=entered.dtype)
+        drawn = None if noise is None else torch.zeros_like(one)
+        scale = self.gate.noise.apply(one, drawn, noise is not None)
+        weight = wide(self.recurrent_weight)
+        return slstm_fast.run(entered, weight, scale, detached, state)
 
     def _read(self, h: Float[Tensor, "B H"]) -> Float[Tensor, "B Z"]:
         """What the blocks read of h, each head its own units."""

@@ -21,7 +21,8 @@ EVERY = 16
 """Steps from one state that is kept to the next, as the C files have it."""
 
 
-def _fast(name: str, *tensors: Tensor) -> bool:
+def fast(name: str, *tensors: Tensor) -> bool:
+    """Whether the C of a name may run for these tensors."""
     if loop_only() or transformed() or watched():
         return False
     return compiled.usable(name, *tensors)
@@ -46,7 +47,7 @@ def matrix_recurrence(
     Returns:
         all y, and the last state.
     """
-    if _fast("matrix", f, k, v, q, state):
+    if fast("matrix", f, k, v, q, state):
         return _Matrix.apply(*(x.contiguous() for x in (f, k, q, v, state)))
     factors = f.unsqueeze(-1).expand(*f.shape, v.shape[-1])
     states = linear_recurrence(factors, k.unsqueeze(-1) * v.unsqueeze(-2), state)
@@ -74,7 +75,7 @@ def selective_recurrence(
     Returns:
         all y, and the last state.
     """
-    if _fast("selective", step, u, a, b, c, state):
+    if fast("selective", step, u, a, b, c, state):
         turned = a.t().contiguous(), state.transpose(1, 2).contiguous()
         rest = [x.contiguous() for x in (step, u, b, c)]
         y, last = _Selective.apply(*rest, *turned)

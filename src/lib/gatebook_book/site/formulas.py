@@ -82,11 +82,8 @@ def with_formulas(page: str, made: dict[Formula, str]) -> str:
     return WRITTEN.sub(lambda found: found[1] + made[_formula(found)], page)
 
 
-def set_site(app: Sphinx, exception: Exception | None) -> None:
-    """Set the formulas of all pages that were written, once the site is there."""
-    if exception is not None or app.builder.format != "html":
-        return
-    site = Path(app.outdir)
+def set_site(site: Path) -> None:
+    """Set the formulas of all pages below a folder that were written anew."""
     pages = {file: read_text(file) for file in site.rglob("*.html")}
     needed = list(dict.fromkeys(_all(map(formulas_of, pages.values()))))
     elements, sheet = set_formulas(needed)
@@ -101,10 +98,16 @@ def _all(lists: Iterable[list[Formula]]) -> Iterable[Formula]:
     return (formula for found in lists for formula in found)
 
 
+def finish(app: Sphinx, exception: Exception | None) -> None:
+    """Set them once all pages are there."""
+    if exception is None and app.builder.format == "html":
+        set_site(Path(app.outdir))
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls when it loads the extension."""
     inline, display = (html_visit_math, None), (html_visit_displaymath, None)
     app.add_html_math_renderer("built", inline, display)
     app.add_css_file(SHEET)
-    app.connect("build-finished", set_site)
+    app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
