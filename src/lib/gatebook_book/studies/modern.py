@@ -1,6 +1,6 @@
 """The experiments of the page `modern/experiments`: methods, their points, figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gatebook.errors import check_choice
@@ -15,6 +15,7 @@ from gatebook.training import History, Plan
 from torch import nn
 
 from gatebook_book.runs.statistics import best_rate
+from gatebook_book.runs.store import Run
 from gatebook_book.studies.blocks import Blocks
 from gatebook_book.studies.tasks import CORES, Point
 
@@ -151,7 +152,7 @@ def late_scores_and_gates(
     (x, _), *_ = task.validation()
     with record(model) as gates, evaluating(model):
         model(x.to(next(model.parameters()).device))
-    f = gates["l0"]["effective_forget"]
+    f = gates["l0"]["effective_forget"].data
     binary = ((f < 0.1) | (f > 0.9)).float().mean().item()
     return late_scores(model, task, history) | {"binary": binary}
 
@@ -171,10 +172,8 @@ def with_rates(
     ]
 
 
-def at_best_rates(
-    runs: Sequence[Mapping[str, Any]], metric: str, best: str
-) -> dict[str, list[Any]]:
+def at_best_rates(runs: Sequence[Run], metric: str, best: str) -> dict[str, list[Run]]:
     """Of each method the runs at its best learning rate; see `best_rate`."""
     names = dict.fromkeys(run["name"] for run in runs)
     own = {name: [run for run in runs if run["name"] == name] for name in names}
-    return {name: best_rate(list(found), metric, best) for name, found in own.items()}
+    return {name: best_rate(found, metric, best) for name, found in own.items()}
