@@ -12,6 +12,10 @@ FRAMES = film(Match("active", explore=15, delay=2), perfect)
 
 
 def moving():
+    return whole().find(f"{SVG}svg")
+
+
+def whole():
     return ET.fromstring(films.moving(FRAMES, "An episode").data)
 
 
@@ -53,3 +57,8 @@ def test_the_strip_has_two_pictures_a_frame():
     fig = films.strip(FRAMES[:3])
     assert [len(ax.images) for ax in fig.axes] == [1] * 6
     assert len(fig.axes[0].patches) == 1
+
+
+def test_a_button_stops_it_which_a_key_can_reach():
+    (button,) = whole().iter("button")
+    assert button.get("type") == "button" and "pauseAnimations" in button.get("onclick")

@@ -63,7 +63,7 @@ def _outline(frame: Frame) -> Rectangle:
 
 
 def moving(frames: Sequence[Frame], description: str) -> HTML:
-    """An episode that runs in a loop, without JavaScript; a click stops it.
+    """An episode that runs in a loop; a button below stops it and lets it go on.
 
     Arguments:
         frames: of one episode, in order.
@@ -77,12 +77,13 @@ def moving(frames: Sequence[Frame], description: str) -> HTML:
     parts.append(_window(frames))
     parts += [_named(name, frames) for name in PHASES]
     width, height = aside + SIDE * CELL, (rows + 2 * VIEW) * CELL
-    pause = "this.animationsPaused()?this.unpauseAnimations():this.pauseAnimations()"
+    turn = "p.animationsPaused() ? p.unpauseAnimations() : p.pauseAnimations()"
     return HTML(
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{description}"'
-        f' viewBox="0 0 {width} {height}" width="{1.6 * width:.0f}"'
-        f' style="max-width: 100%; cursor: pointer" onclick="{pause}">'
-        f"{''.join(parts)}</svg>"
+        f'<div><svg xmlns="http://www.w3.org/2000/svg" role="img"'
+        f' aria-label="{description}" viewBox="0 0 {width} {height}"'
+        f' width="{1.6 * width:.0f}" style="max-width: 100%">{"".join(parts)}</svg>'
+        f'<p><button type="button" onclick="const p = this.closest(\'div\')'
+        f'.firstChild; {turn}">Stop, or go on</button></p></div>'
     )
 
 
