@@ -22,7 +22,8 @@ import torch
 from cores import forward, train
 from gatebook.fused.cpu import build, threads
 from gatebook.modern import CELLS, compiled, linear_recurrence
-from gatebook.modern.recurrence import COST
+from gatebook.modern.recurrence import COST, loop
+from gatebook.modern.scans import associative, chunked, log_space
 from gatebook_book.runs.provenance import commit, device_name
 from keep import keep
 from measure import summary
@@ -33,6 +34,9 @@ SHAPE = {"T": 512, "B": 16, "D": 128}
 
 SHAPES = [{"T": 512, "B": 16, "D": 128}, {"T": 4096, "B": 16, "D": 128}]
 """For the recurrence alone."""
+
+LENGTHS, CHANNELS = (256, 1024, 4096), 2048
+"""For the other ways to the recurrence."""
 
 FLOOR = """
 typedef struct { Z T, M; const real *a, *b, *g; real *h, *da, *db; } Arrays;
@@ -119,18 +123,53 @@ def of_recurrence(o: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each shape: the recurrence against its floor."""
     code, rows = floor_code(), []
     for shape in SHAPES:
-        size = tuple(shape.values())
-        a, b = (
-            torch.rand(size, requires_grad=True),
-            torch.randn(size, requires_grad=True),
-        )
-        g = torch.randn(size)
+        a, b, g = (torch.rand(tuple(shape.values())) for _ in range(3))
+        a.requires_grad_(), b.requires_grad_()
         plain = [x.detach() for x in (a, b, g)]
         ours = clocked(recurrence, a, b, g, threads=o.threads)
         least = clocked(floor, code, *plain, threads=o.threads)
         row = {"name": "recurrence", "shape": shape, "pass": "train"}
         rows.append(row | paired(ours, least, o))
         say(rows[-1], "floor")
+    return rows
+
+
+def in_logs(a: Tensor, b: Tensor) -> Tensor:
+    """The log space, which needs positive numbers."""
+    return log_space(a.log(), b.log())
+
+
+WAYS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "loop in Python, in place": linear_recurrence,  # without its C, see `through`
+    "loop in Python, autograd": lambda a, b: loop(a, b, None),
+    "chunks": chunked,
+    "doubling": associative,
+    "log space": in_logs,
+}
+"""Other ways to the recurrence."""
+
+
+def through(
+    way: Callable[[Tensor, Tensor], Tensor], in_c: bool, a: Tensor, b: Tensor
+) -> None:
+    """There and back."""
+    usable = compiled.usable
+    compiled.usable = usable if in_c else lambda *_: False
+    way(a, b).sum().backward()
+    compiled.usable = usable
+
+
+def of_ways(o: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for each way and length: the way against our recurrence."""
+    rows = []
+    for steps in LENGTHS:
+        given = [torch.rand(steps, CHANNELS, requires_grad=True) for _ in range(2)]
+        ours = clocked(through, linear_recurrence, True, *given, threads=o.threads)
+        for name, way in WAYS.items():
+            theirs = clocked(through, way, False, *given, threads=o.threads)
+            row = {"name": name, "shape": {"T": steps, "M": CHANNELS}, "pass": "train"}
+            rows.append(row | paired(theirs, ours, o))
+            say(rows[-1], "C")
     return rows
 
 
@@ -174,14 +213,14 @@ def main() -> None:
     torch.manual_seed(0)
     print(f"{device_name('cpu')}, {o.threads} threads, torch {torch.__version__}")
     started, load = time.perf_counter(), os.getloadavg()[0]
-    rows = of_recurrence(o) + of_cells(o)
-    cells = [r["ratio"] for r in rows if r["pass"] == "train" and r["name"] != "GRU"]
+    rows = {"floor": of_recurrence(o), "cells": of_cells(o), "ways": of_ways(o)}
+    cells = [r["ratio"] for r in rows["cells"] if r["pass"] == "train"]
     found = {
         "status": "finished",
         "note": o.note,
         "clock": "processor" if o.threads == 1 else "wall",
-        "rows": rows,
-        "metrics": {"of_floor": rows[0]["ratio"], "of_gru": max(cells[len(SHAPES) :])},
+        **rows,
+        "metrics": {"of_floor": rows["floor"][0]["ratio"], "of_gru": max(cells)},
         "load": {"before": load, "after": os.getloadavg()[0]},
         "seconds": time.perf_counter() - started,
     }
