@@ -4,14 +4,20 @@
   "use strict";
 
   function mark({ target: box }) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    const hidden = box.scrollWidth - box.clientWidth;
+    if (hidden > 0) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
+    // Its right edge fades as long as there is more to see.
+    box.classList.toggle("gatebook-more", box.scrollLeft + 1 < hidden);
   }
 
-  const boxes = ["figure", "table", "div.math", ".output.text_html"];
+  const boxes = ["figure", "table", "div.math", "div.math > *", ".output.text_html"];
   const watch = new ResizeObserver((seen) => seen.forEach(mark));
   const wanted = boxes.map((box) => `.bd-article ${box}`).join(", ");
-  document.querySelectorAll(wanted).forEach((box) => watch.observe(box));
+  document.querySelectorAll(wanted).forEach((box) => {
+    watch.observe(box);
+    box.addEventListener("scroll", () => mark({ target: box }), { passive: true });
+  });
 
   // So does a formula within a line, if it has no place to break and no room.
   const formulas = document.querySelectorAll(".bd-article span.math");
