@@ -80,6 +80,7 @@ def point(
     hidden_size: int = 128,
     num_layers: int = 2,
     dropout: float = 0.2,
+    name: str | None = None,
     **options: Any,
 ) -> TranslationPoint:
     """The run of a gate, the same on every page that gives the same values.
@@ -97,6 +98,7 @@ def point(
         hidden_size: H.
         num_layers: of either side.
         dropout: of the layers' outputs.
+        name: what figures and tables call it; the gate by default.
         options: of the model, such as ``bridge=False``.
     """
     recipe = Recipe(updates, tokens, learning_rate=learning_rate, checks=8)
@@ -104,7 +106,7 @@ def point(
         recipe = paper_recipe(updates)
     own = {"gate": method, "dropout": dropout, **options}
     sizes = (width, hidden_size, num_layers)
-    return TranslationPoint(method, seed, corpus, recipe, *sizes, variant, own)
+    return TranslationPoint(name or method, seed, corpus, recipe, *sizes, variant, own)
 
 
 Measure = Callable[[TranslationModel, TranslationPoint, History], dict[str, Any]]
@@ -155,7 +157,11 @@ def figures(
 
 
 def train_translations(
-    store: Store, points: Sequence[TranslationPoint], *, measure: Measure = figures
+    store: Store,
+    points: Sequence[TranslationPoint],
+    *,
+    measure: Measure = figures,
+    settings: Mapping[str, Any] = {},
 ) -> list[Run]:
     """Train every point that has no stored run yet, and measure it.
 
@@ -163,6 +169,7 @@ def train_translations(
         store: of the page that calls.
         points: the runs, in the order of the result.
         measure: what is stored beside curve and status.
+        settings: what decides the measure's numbers beside the point, as JSON values.
 
     Returns:
         the stored runs.
@@ -179,7 +186,8 @@ def train_translations(
                 **measure(model, point, history),
             }
 
-        return store.run(point.name, point.seed, point.parameters(), work)
+        parameters = {**point.parameters(), **settings}
+        return store.run(point.name, point.seed, parameters, work)
 
     return [make(point) for point in points]
 
