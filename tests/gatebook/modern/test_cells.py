@@ -13,6 +13,7 @@ from gatebook.gates import (
     Gate,
     Gumbel,
     HDetach,
+    Plain,
     Refine,
     Sharpened,
     Uniform,
@@ -422,6 +423,22 @@ def test_a_law_is_one_of_the_effective_forget_gate(name, law):
     places = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])
     ratio = tau.quantile(places) / expected.quantile(places)
     assert (ratio.log().abs() < 0.25).all()
+
+
+@EVERY
+def test_a_state_names_what_it_computes(name):
+    refined = Refine("zero") if name != "RG-LRU" else Plain()
+    gate = Gate(Constant(0.0), refined, Sharpened(0.5))
+    state = make(name, gate=gate).state_dict()
+    make(name, gate=Gate(Constant(1.0), refined, Sharpened(0.5))).load_state_dict(state)
+    with pytest.raises(ValueError, match="weights are of"):
+        make(name, gate=Gate(Constant(0.0), refined)).load_state_dict(state)
+
+
+def test_a_state_is_for_its_number_of_heads():
+    state = make("GLA", heads=2).state_dict()
+    with pytest.raises(ValueError, match="heads=2"):
+        make("GLA", heads=4).load_state_dict(state)
 
 
 def test_a_law_needs_a_bias():

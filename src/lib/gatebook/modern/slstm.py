@@ -54,6 +54,7 @@ class SLSTM(Cell):
 
     published = Gate(Graded())
     takes = gates.Takes(detach="")
+    named = ("heads",)
     quiet = ("candidate", "input", "output")
 
     def __init__(
