@@ -33,7 +33,7 @@ ROW, LETTER, WIDTH = 16, 6.2, 100
 
 
 def of_page(page: str, caption: str = "") -> HTML:
-    """The claims that a page tests, for its section "Paper and here".
+    """The claims that a page tests, for its section "Paper vs. this book".
 
     The scale stands in the caption if all rows share it, and else in each row.
     """
@@ -59,7 +59,7 @@ def table(
         with_scale: whether each line names its runs' size.
         with_page: whether each line links to its page, and the table can be filtered.
     """
-    heads = ("verdict", "claim", "paper", "here")
+    heads = ("verdict", "claim", "paper", "this book")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     lines = _shared_lines(rows)
     body = "".join(
@@ -125,7 +125,7 @@ def _row(row: Row, anchor: str, where: Place, with_scale: bool, with_page: bool)
         "verdict": chip(row.verdict),
         "claim": _claim(row, with_page),
         "paper": _text(row.paper),
-        "here": (_dots(row, where) if row.values else "–") + scale,
+        "this book": (_dots(row, where) if row.values else "–") + scale,
     }
     body = "".join(f'<td data-head="{k}">{v}</td>' for k, v in cells.items())
     return f'<tr id="{anchor}" {marks}>{body}</tr>'
@@ -162,7 +162,7 @@ def _facts(row: Row) -> dict[str, str]:
         "figure": _text(row.metric.replace("_", " ")),
         "runs": str(row.runs or ""),
         "diverged": str(row.diverged or ""),
-        "here": _text(row.ours),
+        "this book": _text(row.ours),
         **rules,
         "dates": _text(days + first),
         "evidence": _text(row.evidence),
