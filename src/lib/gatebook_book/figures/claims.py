@@ -51,7 +51,7 @@ def table(
     with_scale: bool = True,
     with_page: bool = False,
 ) -> HTML:
-    """Claims, a line each; quote, rule and runs unfold.
+    """Claims, one line each; quote, rule and runs unfold.
 
     Arguments:
         rows: of the ledger.
@@ -75,7 +75,7 @@ def table(
 
 
 def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
-    """All verdicts at a glance: one square a claim, a line for each paper.
+    """All verdicts at a glance: one square per claim, a line for each paper.
 
     Arguments:
         rows: of the ledger.
@@ -172,7 +172,7 @@ def _facts(row: Row) -> dict[str, str]:
 
 
 def _dots(row: Row, where: Place) -> str:
-    """One line a method with a dot for each run, and the median beside it."""
+    """One line per method with a dot for each run, and the median beside it."""
     names = max(46.0, 8 + LETTER * max(map(len, row.values)))
     width, height = names + WIDTH + 52, ROW * len(row.values)
     lines = "".join(
