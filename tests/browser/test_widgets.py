@@ -12,7 +12,7 @@ import torch
 from gatebook_book import widgets
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.mend import MARKER, NOTE
-from gatebook_book.theory import detach, gumbel, refine, timescales
+from gatebook_book.theory import detach, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import Widget
 from playwright.sync_api import Browser, Locator, Page
 
@@ -168,7 +168,14 @@ def detach_paths(values: dict[str, float]) -> dict[str, Any]:
     return {"expected": detach.expected_paths(steps, p), "law": law}
 
 
+def horizon(values: dict[str, Any]) -> dict[str, Any]:
+    models = {name: laws.LAWS[name] for name in values["models"]}
+    length = real(values["horizon"])
+    return {"shares": {name: float(m.served(length)) for name, m in models.items()}}
+
+
 WANTED = {
+    "Horizon": horizon,
     "NoisyGate": noisy_gate,
     "RefineBand": refine_band,
     "Timescales": shares,
@@ -250,6 +257,22 @@ def by_keyboard(widget: Locator, slider: Locator) -> None:
     raise AssertionError(f"the keys do not move {trait}")
 
 
+def test_boxes_decide_which_models_are_shown(show):
+    page = show("bare", "file").page
+    widget = page.locator("[data-widget=Horizon]")
+    before = drawn(widget)["values"]["models"]
+    assert before == widgets.Horizon().models
+    for name in before:
+        widget.locator(f"input[name='{name}']").uncheck()
+    assert drawn(widget)["shares"] == {}
+    assert widget.locator(".words").inner_text() == "No model is chosen."
+    widget.locator("input[name=GLA]").press("Space")
+    assert drawn(widget)["values"]["models"] == ["GLA"]
+    check(widget)
+    names = widget.locator("g[visibility=visible] > .start").all_text_contents()
+    assert names == ["GLA"]
+
+
 def shown(widget: Locator, slider: Locator) -> str:
     return slider.locator("xpath=following-sibling::*").inner_text()
 
@@ -319,10 +342,11 @@ def test_a_move_sets_attributes_and_texts_and_builds_nothing(show):
               const watcher = new MutationObserver((some) => seen.push(...some));
               const all = { subtree: true, childList: true, attributes: true };
               watcher.observe(root, all);
-              for (const slider of root.querySelectorAll("input")) {
+              for (const slider of root.querySelectorAll("input[type=range]")) {
                 slider.value = slider.value === slider.min ? slider.max : slider.min;
                 slider.dispatchEvent(new Event("input"));
               }
+              root.querySelectorAll("input[type=checkbox]").forEach((b) => b.click());
               await new Promise((done) => setTimeout(done));
               return seen.map((change) => change.type);
             }"""
@@ -351,7 +375,7 @@ def test_a_view_that_goes_leaves_no_listener(browser, kind):
         }""",
         {"source": state["_esm"], "state": state},
     )
-    assert left == [len(kind.ranges()) + 1, 0]
+    assert left == [len(kind.ranges()) + len(kind.choices()) + 1, 0]
     page.close()
 
 

@@ -20,7 +20,11 @@ PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
 NO_LESSONS = ("index", "ledger", "playground", "reference/gallery")  # no proofs
 LESSONS = [name for name in WITH_CODE if name not in NO_LESSONS]
-EXPERIMENTS = [name for name in WITH_CODE if name.startswith(("memory/", "pixels/"))]
+EXPERIMENTS = [
+    name
+    for name in WITH_CODE
+    if name.startswith(("memory/", "pixels/")) or name.endswith("/experiments")
+]
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.+\n)+)", re.MULTILINE)
 THEORY = [name for name in PAGES if name.startswith("theory/") and "grid" not in name]
 FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)

@@ -3,7 +3,8 @@
 The names that most users need are here. The packages have the rest: ``gates`` (the
 grid), ``recurrence`` (one step, and the loop), ``rnn`` (the modules), ``memory`` (cores
 with a memory), ``modern`` (linear-recurrent cells), ``fused`` (the loop, fast),
-``training``, ``tasks``, ``match`` (a world), ``agents``, ``compress`` and ``language``.
+``training``, ``tasks``, ``match`` (a world), ``agents``, ``compress``, ``language`` and
+``translate``.
 
 All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
 program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command

@@ -251,6 +251,39 @@ def ledger(
             print(f"    {name}: {getattr(e, name)}")
 
 
+@app.command()
+def translate(
+    file: Annotated[Path, typer.Argument(help="Plain text, a sentence a line.")],
+    model: Annotated[Path, typer.Option(help="Folder of a released model.")],
+    beam: Annotated[int, typer.Option(help="Hypotheses that are followed.")] = 5,
+    alpha: Annotated[float, typer.Option(help="Power of the length in a score.")] = 1.0,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: the terminal.")
+    ] = None,
+) -> None:
+    """Translate a text with a model that `gatebook.translate.artefact` has written."""
+    from gatebook.errors import DataError
+    from gatebook.files import FileError, write_atomic
+    from gatebook.language.lines import text_lines
+    from gatebook.translate.artefact import read
+
+    try:
+        lines, released = text_lines("FILE", file), read(model)
+    except (DataError, FileError) as error:  # a user's mistake
+        raise ValueError(str(error)) from error
+    found = released.translate(lines, beam=beam, alpha=alpha)
+    text = "".join(f"{line}\n" for line in found.lines)
+    if output is None:
+        print(text, end="")
+    else:
+        write_atomic(output, text.encode())
+    if found.long:
+        why = f"longer than the {released.longest} pieces that it was trained on"
+        print(f"{found.long} of {len(lines)} lines are {why}", file=sys.stderr)
+    if found.unknown:
+        print(f"{found.unknown} letters are unknown to the model", file=sys.stderr)
+
+
 def _given(texts: list[str]) -> dict[str, str]:
     given = {}
     for text in texts:

@@ -107,6 +107,27 @@ def test_only_runs_with_the_claims_parameters_count():
     )
 
 
+RATES = (
+    runs_of("UR", 0.1, 0.2, 0.9, learning_rate=0.1)
+    + runs_of("UR", 0.3, 0.4, 0.5, learning_rate=0.2)
+    + runs_of("LSTM", 0.0, status="diverged", learning_rate=0.1)
+    + runs_of("LSTM", 0.7, 0.8, 0.9, learning_rate=0.2)
+)
+
+
+@pytest.mark.parametrize(
+    ("best", "metric", "rule"),
+    [
+        ("lowest", "loss", 'median("UR") == 0.2 and median("UR", "accuracy") == 0.8'),
+        ("highest", "loss", 'median("UR") == 0.4 and high("UR") == 0.5'),
+        ("highest", "accuracy", 'median("UR", "loss") == 0.2'),
+        ("lowest", "loss", 'median("LSTM") == 0.8 and diverged("LSTM") == 0'),
+    ],
+)
+def test_each_method_counts_at_its_best_rate(best, metric, rule):
+    assert verdict(claim(rule, metric, best=best), RATES) == "agrees (small)"
+
+
 NONE = [
     'median("UR"',
     "open('/etc/passwd')",
@@ -192,6 +213,7 @@ def test_a_claim_without_runs_says_so(book):
     "change, message",
     [
         ({"metrics": "loss"}, "unknown field 'metrics'; did you mean 'metric'"),
+        ({"best": "low"}, "unknown best 'low'; did you mean 'lowest'"),
         ({"metric": None}, "needs both a metric and a rule"),
         ({"source": ...}, "a claim lacks source"),
     ],

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from gatebook_book.theory import detach, gumbel, refine, timescales
+from gatebook_book.theory import detach, gumbel, laws, refine, timescales
 from torch import Tensor
 
 ALPHAS = [-4.0, -1.5, 0.0, 0.3, 4.0]
@@ -96,6 +96,16 @@ def test_laws_of_the_timescale(in_node, name, second):
     rows = list(product(lengths, second))
     law = getattr(timescales, name)
     same(in_node("timescales", name, rows), [law(real(x), y) for x, y in rows])
+
+
+def test_laws_of_the_models(in_node):
+    assert in_node("horizon", "names", [()]) == [list(laws.LAWS)]
+    lengths = [1.0, 1.4, 1.5, 3.0, 11.4, 11.6, 23.0, 23.2, 100.0, 999.0, 1e4]
+    rows = list(product(laws.LAWS, lengths))
+    wanted = [laws.LAWS[name].survival(real(x)) for name, x in rows]
+    same(in_node("horizon", "survival", rows), wanted)
+    wanted = [laws.LAWS[name].served(real(x)) for name, x in rows]
+    same(in_node("horizon", "served", rows), wanted)
 
 
 def test_paths_under_h_detach(in_node):

@@ -7,12 +7,18 @@ import pytest
 import torch
 from gatebook_book.figures.plots import COLOURS
 from gatebook_book.theory import gumbel
-from gatebook_book.widgets import DetachPaths, NoisyGate, RefineBand, Timescales
+from gatebook_book.widgets import (
+    DetachPaths,
+    Horizon,
+    NoisyGate,
+    RefineBand,
+    Timescales,
+)
 from gatebook_book.widgets.base import Slider, module, sheet
 from scipy import stats
 
-WIDGETS = [DetachPaths, NoisyGate, RefineBand, Timescales]
-MODULES = ["detach_paths", "noisy_gate", "refine_band", "timescales"]
+WIDGETS = [DetachPaths, Horizon, NoisyGate, RefineBand, Timescales]
+MODULES = ["detach_paths", "horizon", "noisy_gate", "refine_band", "timescales"]
 SLIDERS = [(kind, name) for kind in WIDGETS for name in kind.ranges()]
 
 
@@ -53,6 +59,16 @@ def test_whole_numbers_stay_whole():
     assert isinstance(NoisyGate(alpha=1).alpha, float)
 
 
+def test_chosen_names_are_checked_and_kept_in_their_order():
+    widget = Horizon(models=["S4", "UGI"])
+    assert widget.models == ["S4", "UGI"] and Horizon(models=()).models == []
+    with pytest.raises(ValueError, match=r"^unknown models 'S5'; did you mean 'S4'\?"):
+        widget.models = ["UGI", "S5"]
+    with pytest.raises(ValueError, match="^models is 'S4'; allowed: a list of names"):
+        widget.models = "S4"
+    assert widget.models == ["S4", "UGI"]
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(TypeError, match="tua"):
         NoisyGate(tua=1.0)
@@ -83,6 +99,7 @@ def test_the_samples_have_the_law_of_the_noisy_gate():
 
 def test_a_widget_says_its_values():
     assert repr(RefineBand(f=0.99)) == "RefineBand(f=0.99, r=0.5)"
+    assert repr(Horizon(models=["GLA"])) == "Horizon(horizon=100.0, models=['GLA'])"
     assert repr(DetachPaths()) == "DetachPaths(p=0.25, steps=20, seed=0)"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gatebook.errors import check_between, check_count
+from gatebook.random import derive_seed
 
 Values = Float[np.ndarray, " N"]
 Flags = Bool[np.ndarray, " N"]
@@ -109,7 +110,7 @@ def bootstrap(
     groups = np.arange(len(figures)) if groups is None else groups
     sums, counts = np.bincount(groups, figures), np.bincount(groups)
     sums, counts = sums[counts > 0], counts[counts > 0]
-    rng = np.random.default_rng(seed)
+    rng = _draws(seed, "bootstrap")
     means = np.empty(draws)
     for k in range(draws):
         taken = rng.integers(0, len(sums), len(sums))
@@ -140,7 +141,7 @@ def permuted(
     check_count("draws", draws)
     order = np.argsort(sentence, kind="stable")
     sorted_sentence, flags = sentence[order], chosen[order]
-    rng = np.random.default_rng(seed)
+    rng = _draws(seed, "permuted")
     found = np.empty(draws)
     drawn = np.empty_like(chosen)
     for k in range(draws):
@@ -197,6 +198,11 @@ def regression_within(
     errors = np.sqrt(np.diag(inverse @ (clusters.T @ clusters) @ inverse))
     pairs = zip(causes, slopes, errors, strict=True)
     return {name: Effect(float(v), float(e)) for name, v, e in pairs}
+
+
+def _draws(seed: int, purpose: str) -> np.random.Generator:
+    """Not NumPy's own stream of the seed, from which the values may come."""
+    return np.random.default_rng(derive_seed(seed, purpose))
 
 
 def _check(values: Values, chosen: Flags, sentence: Sentence) -> None:

@@ -14,6 +14,9 @@ from gatebook_book.paths import root
 RULES = ("reproduced", "partly", "contradicted")
 """Verdicts that have a rule, in the order in which the rules are tried."""
 
+BEST = ("lowest", "highest")
+"""Which median decides the learning rate at which a method counts."""
+
 OWN = (*RULES, "not_waited_for", "where", "methods")
 """What a claim may have of its own at the profile ``own``, see `Claim`."""
 
@@ -30,6 +33,9 @@ class Claim:
         metric: of the stored runs; ``None`` where no run tests the claim.
         methods: whose figures are shown.
         where: parameters that a run must have to count.
+        best: ``"lowest"`` or ``"highest"``, where each method was run at several
+            learning rates: of each only the runs at the rate with that median of the
+            metric count.
         reproduced: the rule, see `ledger.verdict`.
         partly: a weaker rule, or none.
         contradicted: the first rule with its sides changed, for runs at the paper's
@@ -52,6 +58,7 @@ class Claim:
     metric: str | None = None
     methods: list[str] = field(default_factory=list)
     where: Mapping[str, Any] = field(default_factory=dict)
+    best: str | None = None
     reproduced: str | None = None
     partly: str | None = None
     contradicted: str | None = None
@@ -97,6 +104,10 @@ def _claim(page: str, file: Path, entry: dict[str, Any]) -> Claim:
         raise ValueError(
             f"{file}: claim {entry['claim']!r} needs both a metric and a rule, or "
             "neither"
+        )
+    if entry.get("best", BEST[0]) not in BEST:
+        raise ValueError(
+            f"{file}: unknown best {entry['best']!r}; {suggest(entry['best'], BEST)}"
         )
     for name in entry.get("own", {}):
         if name not in OWN:

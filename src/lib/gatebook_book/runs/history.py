@@ -47,7 +47,7 @@ def last_change(claim: Claim, profile: str) -> Change | None:
 
 def _decide(own: str) -> tuple[str, ...]:
     """The keys whose lines decide a verdict."""
-    return tuple(own + name for name in ("metric", "where", *RULES))
+    return tuple(own + name for name in ("metric", "where", "best", *RULES))
 
 
 @functools.cache

@@ -14,7 +14,7 @@ import simpleeval
 
 from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
 from gatebook_book.runs.history import last_change
-from gatebook_book.runs.statistics import in_words, median_of
+from gatebook_book.runs.statistics import best_rate, in_words, median_of
 from gatebook_book.runs.store import Run, load
 
 PROFILES = ("paper", "own", "laptop")
@@ -166,6 +166,8 @@ def summary(
 ) -> dict[str, Any]:
     """Median, band, seeds and diverged runs of a method, as `store.median_of`."""
     own = [run for run in runs if run["name"] == method and _counts(claim, run)]
+    if claim.best:
+        own = best_rate(own, claim.metric or "", claim.best)
     return median_of(own, metric or claim.metric or "")
 
 

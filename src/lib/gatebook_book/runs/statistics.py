@@ -29,6 +29,36 @@ def median_of(runs: list[Run], metric: str) -> dict[str, Any]:
     return spread(done) | counts | lost | {"values": sorted(done)}
 
 
+def best_rate(runs: list[Run], metric: str, best: str) -> list[Run]:
+    """Of one method's runs those at its best learning rate.
+
+    Arguments:
+        runs: each with the parameter ``learning_rate``.
+        metric: the figure whose median decides, among the rates at which the fewest
+            runs diverged.
+        best: ``"lowest"`` or ``"highest"``.
+
+    Example:
+        >>> made = {"status": "finished", "seed": 0}
+        >>> runs = [
+        ...     {"metrics": {"loss": x}, "parameters": {"learning_rate": r}, **made}
+        ...     for r, x in ((0.1, 3.0), (0.2, 2.0))
+        ... ]
+        >>> best_rate(runs, "loss", "lowest") == runs[1:]
+        True
+    """
+    at: dict[float, list[Run]] = {}
+    for run in runs:
+        at.setdefault(run["parameters"]["learning_rate"], []).append(run)
+
+    def order(rate: float) -> tuple[int, float]:
+        found = median_of(at[rate], metric)
+        median = found["median"] or 0.0  # where all diverged, nothing is decided
+        return found["diverged"], median if best == "lowest" else -median
+
+    return at[min(sorted(at), key=order)] if at else []
+
+
 def spread(values: Sequence[float]) -> dict[str, Any]:
     """Median, lowest and highest of some figures; ``None`` for each without any."""
     if not values:

@@ -20,7 +20,7 @@ from gatebook.language.train import Progress
 from gatebook.language.windows import Columns, columns
 from gatebook.rnn.module import LSTM
 from gatebook.rnn.record import record
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatebook_book.studies.texts import TextPoint, figures
 
@@ -157,7 +157,7 @@ def mean_slope(model: LanguageModel, window: Columns) -> float:
     return torch.cat(slopes).mean().item()
 
 
-def change(model: LanguageModel, small: Compressed) -> float:
+def change(model: nn.Module, small: Compressed) -> float:
     """How far compression moves the weights it is for: ‖ΔW‖ / ‖W‖, all together."""
     before, after = model.state_dict(), small.model.state_dict()
     squares = [

@@ -10,9 +10,17 @@ imports this package.
 """
 
 from gatebook_book.widgets.detach_paths import DetachPaths
+from gatebook_book.widgets.horizon import Horizon
 from gatebook_book.widgets.noisy_gate import NoisyGate
 from gatebook_book.widgets.playground import Playground
 from gatebook_book.widgets.refine_band import RefineBand
 from gatebook_book.widgets.timescales import Timescales
 
-__all__ = ["DetachPaths", "NoisyGate", "Playground", "RefineBand", "Timescales"]
+__all__ = [
+    "DetachPaths",
+    "Horizon",
+    "NoisyGate",
+    "Playground",
+    "RefineBand",
+    "Timescales",
+]

@@ -1,5 +1,6 @@
 """What the widgets share: checked parameters, and their part in the browser."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,30 @@ class Slider(traitlets.TraitType[Any, Any]):
         return value if self.whole else float(value)
 
 
+class Chosen(traitlets.TraitType[Any, Any]):
+    """Some of several names, in any order, that boxes in the browser tick.
+
+    Arguments:
+        names: those there are.
+    """
+
+    default_value: Any = []
+
+    def __init__(self, names: Iterable[str]):
+        super().__init__()
+        self.tag(sync=True)
+        self.names = tuple(names)
+
+    def validate(self, obj: Any, value: Any) -> list[str]:
+        """The names as a list, if each is known."""
+        name = self.name or "value"
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"{name} is {value!r}; allowed: a list of names")
+        for one in value:
+            check_choice(name, one, self.names)
+        return list(value)
+
+
 class Seed(traitlets.TraitType[Any, Any]):
     """An integer of at least 0."""
 
@@ -76,12 +101,21 @@ class Widget(anywidget.AnyWidget):
     @classmethod
     def ranges(cls) -> dict[str, dict[str, Any]]:
         """The range of each slider, by the name of its trait, in their order."""
+        return {name: t.range for name, t in cls._own() if isinstance(t, Slider)}
+
+    @classmethod
+    def choices(cls) -> dict[str, tuple[str, ...]]:
+        """The names to choose from, by the trait that holds those chosen."""
+        return {name: t.names for name, t in cls._own() if isinstance(t, Chosen)}
+
+    @classmethod
+    def _own(cls) -> Iterator[tuple[str, Any]]:
         # Through all bases: anywidget puts each instance into a class of its own.
-        traits = (item for base in cls.__mro__ for item in vars(base).items())
-        return {name: t.range for name, t in traits if isinstance(t, Slider)}
+        return (item for base in cls.__mro__ for item in vars(base).items())
 
     def __repr__(self) -> str:
-        names = [*self.ranges(), *(["seed"] if self.has_trait("seed") else [])]
+        names = [*self.ranges(), *self.choices()]
+        names += ["seed"] if self.has_trait("seed") else []
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
         return f"{type(self).__name__}({values})"
 

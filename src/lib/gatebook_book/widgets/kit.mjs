@@ -235,20 +235,57 @@ function slider(parent, model, { name, symbol, words, text = number }) {
   return { name, read, show };
 }
 
+// --- boxes to tick -------------------------------------------------------------
+
+/**
+ * A box for each of some names; the trait holds the list of those that are ticked.
+ *
+ * `part` is {name, words, options: [[key, label], ...]}.
+ */
+function boxes(parent, model, { name, words, options }) {
+  const set_ = html("fieldset", { class: "boxes" }, parent);
+  html("legend", {}, set_, words);
+  const read = () => {
+    const given = model.get(name);
+    const known = options.map(([key]) => key);
+    return known.filter((key) => Array.isArray(given) && given.includes(key));
+  };
+  const inputs = options.map(([key, label], k) => {
+    const id = `gatebook-${name}-${k}-${Math.random().toString(36).slice(2)}`;
+    const row = html("span", {}, set_);
+    const input = html("input", { type: "checkbox", id, name: key }, row);
+    html("label", { for: id }, row, label);
+    input.addEventListener("change", () => {
+      const others = read().filter((other) => other !== key);
+      model.set(name, input.checked ? [...others, key] : others);
+      model.save_changes();
+    });
+    return [key, input];
+  });
+  const show = () => {
+    const chosen = read();
+    inputs.forEach(([key, input]) => { input.checked = chosen.includes(key); });
+  };
+  return { name, read, show };
+}
+
 // --- the widget ----------------------------------------------------------------
 
 /**
- * A widget from its Python class's name, its sliders and `build(parent, model)`, which
+ * A widget from its Python class's name, its sliders and boxes, and `build(parent, model)`, which
  * makes the picture once and gives `draw(values)`. That sets attributes and texts only,
  * and gives {words, ...data}: a sentence, and what the picture shows, for tests.
  */
-function widget({ name, title, sliders, build }) {
+function widget({ name, title, sliders, choices = [], build }) {
   return {
     render({ model, el }) {
       const root = html("div", { class: "gatebook-widget", "data-widget": name }, el);
       set(root, { role: "group", "aria-label": title });
       const rows = html("div", { class: "sliders" }, root);
-      const controls = sliders.map((part) => slider(rows, model, part));
+      const controls = [
+        ...sliders.map((part) => slider(rows, model, part)),
+        ...choices.map((part) => boxes(root, model, part)),
+      ];
       const draw = build(html("div", { class: "panels" }, root), model);
       const words = html("p", { class: "words", "aria-live": "polite" }, root, "");
       const update = () => {
@@ -259,7 +296,7 @@ function widget({ name, title, sliders, build }) {
         say(words, sentence);
         root.dataset.drawn = JSON.stringify({ values, ...drawn });
       };
-      const events = [...sliders.map((part) => part.name), "_uniforms"];
+      const events = [...controls.map((control) => control.name), "_uniforms"];
       events.forEach((trait) => model.on(`change:${trait}`, update));
       update();
       return () => events.forEach((trait) => model.off(`change:${trait}`, update));

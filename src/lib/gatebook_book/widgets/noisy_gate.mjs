@@ -168,7 +168,7 @@ export default widget({
   sliders: [
     { name: "alpha", words: "pre-activation", symbol: "α", text: (v) => fixed(v, 2) },
     { name: "tau", words: "temperature", symbol: "τ", text: (v) => fixed(v, 2) },
-    { name: "p", words: "share with noise", symbol: "p", text: (v) => fixed(v, 2) },
+    { name: "p", words: "share with noise", symbol: "ρ", text: (v) => fixed(v, 2) },
     { name: "epsilon", words: "nearness", symbol: "ε", text: (v) => fixed(v, 2) },
   ],
   build,

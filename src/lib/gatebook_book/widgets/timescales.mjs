@@ -1,10 +1,10 @@
-// The laws of the decay period D = 1 / (1 - f) at the start: P(D > x).
+// The laws of the decay period D = 1 / (1 - f) at the start: P(D > z).
 
 const constant = (x, bias) => (x < 1 + Math.exp(bias) ? 1 : 0);
 const chrono = (x, tMax) => clamp((tMax - x) / (tMax - 2), 0, 1);
 const uniform = (x, units) => clamp((1 / x - 1 / units) / (1 - 2 / units), 0, 1);
 
-/** Gates j/d, j = 1 .. d, have D = d / (d - j): those with d - j < d/x; no ties. */
+/** Gates j/H, j = 1 .. H, have D = H / (H - j): those with H - j < H/z; no ties. */
 function cumax(x, units) {
   const above = Math.ceil((units / x) * (1 - 1e-9));
   return clamp(above / units, 0, 1);
@@ -27,10 +27,10 @@ const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
 
 function survivalPanel(parent) {
   const axes = panel(parent, {
-    title: "Share of units that remember for longer than x steps, four laws",
+    title: "Share of units that remember for longer than z steps, four laws",
     height: 240,
-    x: { low: 1, high: 1e4, log: true, label: "x, steps", ticks: powers(0, 4) },
-    y: { low: 1e-3, high: 1, log: true, label: "share of units with D > x",
+    x: { low: 1, high: 1e4, log: true, label: "z, steps", ticks: powers(0, 4) },
+    y: { low: 1e-3, high: 1, log: true, label: "share of units with D > z",
       ticks: powers(-3, 0) },
   });
   const rule = axes.add("path", { class: "thin" });
@@ -53,7 +53,7 @@ function sharesPanel(parent) {
   const axes = panel(parent, {
     title: "The four shares at the chosen length",
     height: 240,
-    x: { low: 0, high: 1, label: "share of units with D > x", ticks: UNIT },
+    x: { low: 0, high: 1, label: "share of units with D > z", ticks: UNIT },
   });
   const rows = LAWS.map(({ words, method, dash }, k) => {
     const y = 18 + 46 * k;
@@ -94,10 +94,10 @@ export default widget({
   name: "Timescales",
   title: "Timescales at the start",
   sliders: [
-    { name: "x", words: "length", symbol: "x", text: steps },
+    { name: "x", words: "length", symbol: "z", text: steps },
     { name: "bias", words: "forget bias", symbol: "b", text: (v) => fixed(v, 1) },
     { name: "t_max", words: "longest period", symbol: "T_max", text: steps },
-    { name: "units", words: "number of units", symbol: "d", text: count },
+    { name: "units", words: "number of units", symbol: "H", text: count },
   ],
   build,
 });

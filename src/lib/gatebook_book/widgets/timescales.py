@@ -4,16 +4,16 @@ from gatebook_book.widgets.base import Slider, Widget, module, sheet
 
 
 class Timescales(Widget):
-    """The share P(D > x) of units that remember for longer than x steps (P2 Table 4).
+    """The share P(D > z) of units that remember for longer than z steps (P2 Table 4).
 
     Left the four survival functions on logarithmic axes, right the four shares at the
-    chosen x. `gatebook_book.theory.timescales` has the same formulas.
+    chosen z. `gatebook_book.theory.timescales` has the same formulas.
 
     Arguments:
-        x: the length asked about, from 1 to 10,000 steps.
+        x: the length z asked about, from 1 to 10,000 steps.
         bias: forget bias b of the constant initialisation, from -2 to 8.
         t_max: the longest period of chrono, from 3 to 10,000 steps.
-        units: d, the number of units of uniform and ordered gates, from 3 to 4,096.
+        units: H, the number of units of uniform and ordered gates, from 3 to 4,096.
 
     Raises:
         ValueError: for a value outside its range, here or when it is set later.
