@@ -54,6 +54,7 @@ class GLA(Cell):
     """
 
     published = Gate(Constant(HALF))
+    named = ("heads",)
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class GLA(Cell):
 
 
 class MLSTM(Cell):
-    """mLSTM (Beck et al. 2024): C = f C + i k vᵀ, n = f n + i k, h = Cᵀq/max(|nᵀq|, 1).
+    """mLSTM (Beck et al. 2024): C = f C + i k vᵀ, n = f n + i k, h = Cᵀq/max(∣nᵀq∣, 1).
 
     f = σ(z_f) and i = exp(z_i), one number for each head, not tied; linear in the
     state. All of it is scaled by exp(-m) with m = max(log f + m, z_i), which changes no
@@ -145,6 +146,7 @@ class MLSTM(Cell):
 
     published = Gate(Spaced(3.0, 6.0))
     takes = gates.Takes(draws="a draw for a few heads is no law")
+    named = ("heads",)
     quiet = ("input",)
 
     def __init__(

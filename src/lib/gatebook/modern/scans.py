@@ -39,12 +39,12 @@ def chunked(
     )
     h, product = torch.zeros_like(b_k[:, 0]), torch.ones_like(a_k[:, 0])
     states, products = [], []
-    for k in range(size):
-        h, product = a_k[:, k] * h + b_k[:, k], a_k[:, k] * product
+    for a_t, b_t in zip(a_k.unbind(1), b_k.unbind(1), strict=True):
+        h, product = a_t * h + b_t, a_t * product
         states.append(h)
         products.append(product)
     carry = [torch.zeros_like(h[0])]
-    for last, whole in zip(h[:-1], product[:-1], strict=True):
+    for last, whole in zip(h[:-1].unbind(), product[:-1].unbind(), strict=True):
         carry.append(last + whole * carry[-1])
     every = (
         torch.stack(states, 1) + torch.stack(products, 1) * torch.stack(carry)[:, None]

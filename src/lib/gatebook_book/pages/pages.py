@@ -34,7 +34,7 @@ RULES: dict[str, Callable[[str, Any], None]] = {
         check_count
     ),
     r"nesting|slots|heads|rows|reads|(\w+_)?updates|note_every|walks": check_count,
-    r"(\w+_)?merges|beam|depths|facts|statements": check_count,
+    r"(\w+_)?merges|beam|depths|facts|statements|pairs": check_count,
     r"p|discount|dropout|dropout_\w+|weight_drop": check_probability,
     r"(\w+_)?tokens|words|pool|finetune|delay": (
         partial(check_count, least=0)  # 0: all, none

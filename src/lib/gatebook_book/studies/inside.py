@@ -230,6 +230,11 @@ def answers(words: Words) -> list[dict[str, Any]]:
     return rows
 
 
+def unit_auc(values: np.ndarray, chosen: np.ndarray, sentence: np.ndarray) -> float:
+    """The AUC of one unit's gates, mean over the sentences."""
+    return _mean(inside.auc_within(values.astype(float), chosen, sentence))
+
+
 def null_band(words: Words, layer: str, alignment: str, draws: int) -> list[float]:
     """2.5 and 97.5 % of the AUC of "boundary" where words have no class."""
     values = words.gates[layer, "forget", alignment]
@@ -457,19 +462,15 @@ def _of_units(words: Words) -> dict[str, float]:
     chosen, even = words.of("boundary"), words.sentence % 2 == 0
     found = {}
     for (layer, alignment), units in words.units.items():
-        auc = [_unit_auc(unit, chosen, words.sentence) for unit in units.T]
-        half = [_unit_auc(u[even], chosen[even], words.sentence[even]) for u in units.T]
+        auc = [unit_auc(unit, chosen, words.sentence) for unit in units.T]
+        half = [unit_auc(u[even], chosen[even], words.sentence[even]) for u in units.T]
         best = units[:, int(np.argmax(half))]
         name = f"boundary {alignment} {layer}"
         found[f"good units {name}"] = float(np.mean(np.array(auc) > GOOD))
-        found[f"best unit {name}"] = _unit_auc(
+        found[f"best unit {name}"] = unit_auc(
             best[~even], chosen[~even], words.sentence[~even]
         )
     return found
-
-
-def _unit_auc(values: np.ndarray, chosen: np.ndarray, sentence: np.ndarray) -> float:
-    return _mean(inside.auc_within(values.astype(float), chosen, sentence))
 
 
 def _mean(values: np.ndarray) -> float:
