@@ -109,7 +109,7 @@ def _for_onnx() -> bool:
 _for_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _autocasts(device: str) -> bool:
+def autocasts(device: str) -> bool:
     """Whether autocast is on; of a meta device torch cannot even be asked."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
@@ -122,7 +122,7 @@ def run(given: Pass) -> Result:
 def run_many(passes: Sequence[Pass]) -> list[Result]:
     """Several models, each as `run` would."""
     device = passes[0].x.device.type
-    if _autocasts(device) and passes[0].x.dtype != torch.float64:
+    if autocasts(device) and passes[0].x.dtype != torch.float64:
         kind = torch.get_autocast_dtype(device)
         with torch.autocast(device, enabled=False):
             return [_in_float32(given, _as_torchs(given, kind)) for given in passes]
