@@ -81,7 +81,7 @@ def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
         rows: of the ledger.
         ledger: address of the page that has their `table`, this one by default.
     """
-    lines = {paper: "" for paper in ("P1", "P2", "P3", "ours")}
+    lines = {paper: "" for paper in ("P1", "P2", "P3", "others", "ours")}
     for row, anchor in _anchored(rows):
         kind, sign = KINDS[row.verdict]
         words = _text(f"{row.verdict}: {row.claim}")
@@ -97,9 +97,11 @@ def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
 
 
 def paper_of(row: Row) -> str:
-    """``"P1"``, ``"P2"``, ``"P3"``, or ``"ours"``."""
+    """``"P1"``, ``"P2"``, ``"P3"``, ``"ours"``, or ``"others"`` for other people's."""
     found = re.match(r"P[123]\b", row.source)
-    return found[0] if found else "ours"
+    if found:
+        return found[0]
+    return "ours" if row.source.startswith("our") else "others"
 
 
 def _anchored(rows: Sequence[Row]) -> list[tuple[Row, str]]:
