@@ -99,7 +99,8 @@ def test_a_scale_that_all_rows_share_stands_in_the_caption(monkeypatch, second, 
     made = claims.of_page("memory/copy", "Copy.")
     caption = tree(made).find(".//caption").text
     assert ("All runs: laptop, N = 5." in caption) == (shown == 0)
-    here = [cell for cell in tree(made).iter("td") if cell.get("data-head") == "here"]
+    cells = tree(made).iter("td")
+    here = [cell for cell in cells if cell.get("data-head") == "this book"]
     scales = [
         s.text for cell in here for s in cell.findall("small") if s.get("class") is None
     ]
