@@ -9,6 +9,7 @@ from gatebook_book.figures.plots import COLOURS
 from gatebook_book.theory import gumbel
 from gatebook_book.widgets import (
     DetachPaths,
+    GateWords,
     Horizon,
     NoisyGate,
     RefineBand,
@@ -17,8 +18,15 @@ from gatebook_book.widgets import (
 from gatebook_book.widgets.base import Slider, module, sheet
 from scipy import stats
 
-WIDGETS = [DetachPaths, Horizon, NoisyGate, RefineBand, Timescales]
-MODULES = ["detach_paths", "horizon", "noisy_gate", "refine_band", "timescales"]
+WIDGETS = [DetachPaths, GateWords, Horizon, NoisyGate, RefineBand, Timescales]
+MODULES = [
+    "detach_paths",
+    "gate_words",
+    "horizon",
+    "noisy_gate",
+    "refine_band",
+    "timescales",
+]
 SLIDERS = [(kind, name) for kind in WIDGETS for name in kind.ranges()]
 
 
