@@ -13,6 +13,7 @@ from gatebook.gates import (
     Gate,
     Gumbel,
     HDetach,
+    Plain,
     Refine,
     Sharpened,
     Uniform,
@@ -157,6 +158,33 @@ def test_a_model_that_starts_its_linear_layers_anew_keeps_the_law(name):
     before = cell.timescales()
     nn.Sequential(cell).apply(start_anew)
     assert torch.equal(cell.timescales(), before)
+
+
+@EVERY
+def test_a_device_without_numbers(name):
+    cell = make(name, device="meta")
+    output, _ = cell(torch.empty(T, B, FEATURES, device="meta", dtype=torch.float64))
+    assert output.shape == (T, B, cell.output_width)
+
+
+@pytest.mark.parametrize("name", ["HGRN", "Mamba", "mLSTM"])
+def test_export(name):
+    cell, x = make(name), sequence()
+    program = torch.export.export(cell, (x,)).module()
+    assert_close(program(x)[0], cell(x)[0])
+
+
+@pytest.mark.parametrize("name", ["minGRU", "GLA", "sLSTM"])
+def test_gradients_of_each_sequence(name):
+    cell, x = make(name), sequence()
+    named = dict(cell.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(cell, parameters, (x[:, None],))[0].sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 1))(named, x)
+    cell(x)[0].sum().backward()
+    assert_close(each["gate_weight"].sum(0), cell.gate_weight.grad)
 
 
 @EVERY
@@ -391,6 +419,15 @@ def test_the_compiled_slstm_is_the_loop_with_any_gate(gate):
     assert_close(*found)
 
 
+def test_the_graded_start_goes_over_each_head():
+    cell = CELLS["sLSTM"](FEATURES, 6, heads=2)
+    bias = cell.gate_bias[-6:]
+    assert torch.equal(bias[:3], bias[3:])
+    assert bias[0] == 5 and bias[2] == -7
+    with pytest.raises(ValueError, match="heads of Graded is 4 for 6"):
+        CELLS["sLSTM"](FEATURES, 6, heads=2, gate=Gate(Graded()))
+
+
 def test_h_detach_by_example():
     gate = Gate(Graded(heads=2), gradient=HDetach(0.5, per="example"))
     cell, x = slstm(gate=gate), sequence().requires_grad_()
@@ -422,6 +459,22 @@ def test_a_law_is_one_of_the_effective_forget_gate(name, law):
     places = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9])
     ratio = tau.quantile(places) / expected.quantile(places)
     assert (ratio.log().abs() < 0.25).all()
+
+
+@EVERY
+def test_a_state_names_what_it_computes(name):
+    refined = Refine("zero") if name != "RG-LRU" else Plain()
+    gate = Gate(Constant(0.0), refined, Sharpened(0.5))
+    state = make(name, gate=gate).state_dict()
+    make(name, gate=Gate(Constant(1.0), refined, Sharpened(0.5))).load_state_dict(state)
+    with pytest.raises(ValueError, match="weights are of"):
+        make(name, gate=Gate(Constant(0.0), refined)).load_state_dict(state)
+
+
+def test_a_state_is_for_its_number_of_heads():
+    state = make("GLA", heads=2).state_dict()
+    with pytest.raises(ValueError, match="heads=2"):
+        make("GLA", heads=4).load_state_dict(state)
 
 
 def test_a_law_needs_a_bias():

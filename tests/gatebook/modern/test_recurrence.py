@@ -6,6 +6,7 @@ import torch
 from gatebook.fused.cpu import threads
 from gatebook.modern import compiled, gpu, linear_recurrence, recurrence
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 F64 = {"dtype": torch.float64}
 
 
@@ -39,17 +40,19 @@ def on_gpu(a, b, h0=None):
 class OnGPU(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a, b, h0):
+        a, b, h0 = (t if t is None else t.to(DEVICE) for t in (a, b, h0))
         h = torch.empty_like(b)
         gpu.forward(a, b, h0, h)
         ctx.save_for_backward(a, h, h0)
-        return h
+        return h.cpu()
 
     @staticmethod
     def backward(ctx, g):
         a, h, h0 = ctx.saved_tensors
         da, d = torch.empty_like(a), torch.empty_like(a)
-        gpu.backward(a, h, h0, g.contiguous(), da, d)
-        return da, d, None if h0 is None else d[0] * a[0]
+        gpu.backward(a, h, h0, g.contiguous().to(DEVICE), da, d)
+        dh0 = None if h0 is None else (d[0] * a[0]).cpu()
+        return da.cpu(), d.cpu(), dh0
 
 
 def in_place(monkeypatch):

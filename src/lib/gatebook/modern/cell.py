@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatebook.errors import check_count, check_flag
-from gatebook.fused.dispatch import HALF
+from gatebook.fused.dispatch import HALF, autocasts
 from gatebook.gates import Constant, Gate
 from gatebook.gates.auxiliary import Blocks
 from gatebook.memory.rmc import check_tensor
 from gatebook.modern import gates
 from gatebook.random import Streams
-from gatebook.rnn import checks
+from gatebook.rnn import checks, names
 from gatebook.rnn.stack import Record
 
 State = Any
@@ -31,6 +31,7 @@ class Cell(nn.Module):
 
     published: ClassVar[Gate] = Gate(Constant(0.0))
     takes: ClassVar[gates.Takes] = gates.Takes()
+    named: ClassVar[tuple[str, ...]] = ()  # options that no shape tells
     quiet: ClassVar[tuple[str, ...]] = ()  # blocks that no noise acts on
     batch_first = False
     bidirectional = False
@@ -57,6 +58,8 @@ class Cell(nn.Module):
         self.bias = bias
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see gatebook.record
+        self.register_state_dict_post_hook(names.note_gate)
+        self.register_load_state_dict_pre_hook(names.check_gate)
 
     def _make_gates(
         self, inputs: int, units: int, place: dict[str, Any], *more: str
@@ -72,6 +75,23 @@ class Cell(nn.Module):
     def output_width(self) -> int:
         """Features of the output."""
         return self.hidden_size
+
+    @property
+    def core(self) -> names.Described:
+        """What the cell computes in evaluation, so that a state can say it."""
+        own = [f"{name}={getattr(self, name)}" for name in self.named]
+        words = [type(self).__name__, *own, type(self.gate.auxiliary).__name__]
+        every = " ".join([*words, *names.temperature(self.gate)])
+        return names.Described(every, tuple(self.blocks))
+
+    @property
+    def gate_name(self) -> Tensor:
+        """The words of `core`, as the cell's ``state_dict`` holds them."""
+        return names.name_of(self.core)
+
+    @gate_name.setter
+    def gate_name(self, value: Tensor) -> None:
+        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     # -- the start ---------------------------------------------------------
 
@@ -149,7 +169,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def _output_dtype(self, x: Tensor) -> torch.dtype:
-        if torch.is_autocast_enabled(x.device.type):
+        if autocasts(x.device.type):
             return torch.get_autocast_dtype(x.device.type)
         return x.dtype
 

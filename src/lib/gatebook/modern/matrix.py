@@ -54,6 +54,7 @@ class GLA(Cell):
     """
 
     published = Gate(Constant(HALF))
+    named = ("heads",)
 
     def __init__(
         self,
@@ -145,6 +146,7 @@ class MLSTM(Cell):
 
     published = Gate(Spaced(3.0, 6.0))
     takes = gates.Takes(draws="a draw for a few heads is no law")
+    named = ("heads",)
     quiet = ("input",)
 
     def __init__(

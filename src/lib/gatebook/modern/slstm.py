@@ -54,6 +54,7 @@ class SLSTM(Cell):
 
     published = Gate(Graded())
     takes = gates.Takes(detach="")
+    named = ("heads",)
     quiet = ("candidate", "input", "output")
 
     def __init__(
@@ -67,6 +68,7 @@ class SLSTM(Cell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
+        gate = Gate(Graded(heads=heads)) if gate is None else gate
         super().__init__(input_size, hidden_size, gate, seed)
         self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}

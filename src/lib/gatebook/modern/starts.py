@@ -158,7 +158,16 @@ class Graded(Constant):
         check_count("heads", self.heads)
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
-        """The same in each head, shape (units,)."""
+        """The same in each head, shape (units,).
+
+        Raises:
+            ValueError: if the heads do not share the units evenly.
+        """
+        if units % self.heads:
+            raise ValueError(
+                f"heads of Graded is {self.heads} for {units} units; allowed: a number "
+                "that divides it"
+            )
         place = torch.linspace(0, 1, units // self.heads)
         power = 0.3 + 1.3 * self.layer / max(self.layers - 1, 1)
         return (5 - 12 * place**power).repeat(self.heads)

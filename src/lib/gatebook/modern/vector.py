@@ -274,6 +274,7 @@ class RGLRU(Cell):
 
     published = CODE
     takes = gates.Takes(refine="r is one, in the exponent")
+    named = ("heads",)
     quiet = ("input",)
 
     def __init__(

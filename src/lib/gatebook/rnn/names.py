@@ -1,7 +1,7 @@
 """A ``state_dict`` names the gate that its weights are for.
 
-Gates have rows of equal shape, so that shapes do not say whose weights these are. A
-state therefore holds, beside the weights, ``gate_name``: what the module computes in
+Gates have rows of equal shape, so shapes do not say whose weights these are. A
+state therefore holds, besides the weights, ``gate_name``: what the module computes in
 evaluation, as the bytes of a short text. Being a tensor, it goes through every format
 (a plain dictionary, safetensors, a prefix put on or taken off), and loading into a
 module that computes something else is refused. Initialisation, noise and gradient
@@ -12,12 +12,12 @@ moves, averages or counts it. A gate that evaluates as torch's own has none, so 
 its state is exactly that of `torch.nn.LSTM` or `torch.nn.GRU`, both ways with
 ``strict=True``.
 
-Random streams are not in a state: a run that goes on from one draws other noise.
+Random streams are not in a state: a run that continues from one draws other noise.
 ``gatebook.training.checkpoint`` stores them, too.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -39,6 +39,19 @@ from gatebook.gates import (
 Core = Any
 """A frozen dataclass with a gate, that of an LSTM or of any other core."""
 
+
+@dataclass(frozen=True)
+class Described:
+    """A core that says itself what it computes: in words, and the rows of its gate."""
+
+    words: str
+    rows: tuple[str, ...]
+
+    def blocks(self) -> tuple[str, ...]:
+        """The names of the gate's blocks."""
+        return self.rows
+
+
 KEY = "gate_name"
 """What a state holds beside the weights; `Gated` has a property of this name, by which
 `torch.func.functional_call` and PyTorch's distributed checkpoints find it."""
@@ -46,10 +59,11 @@ KEY = "gate_name"
 
 def function(core: Core) -> str:
     """What a core computes in evaluation, such as ``"LSTM Refine cumax"``."""
+    if isinstance(core, Described):
+        return core.words
     kind = type(core).__name__.removesuffix("Core")
     words = [kind, *_options(core), _auxiliary(core), _curve(core.gate)]
-    temperature = _temperature(core.gate)
-    return " ".join(words + ([] if temperature == 1 else [f"/ {temperature:g}"]))
+    return " ".join([*words, *temperature(core.gate)])
 
 
 def _options(core: Core) -> list[str]:
@@ -68,17 +82,20 @@ def _auxiliary(core: Core) -> str:
 
 
 def _curve(gate: Gate) -> str:
-    """The activation without its start, in which three of the four differ alone."""
+    """The activation without its start, by which alone three of the four differ."""
     kind = type(gate.activation)
     known = {Constant: "sigmoid", Chrono: "sigmoid", Uniform: "sigmoid"}
     return (known | {Ordered: "cumax"}).get(kind, kind.__name__)
 
 
-def _temperature(gate: Gate) -> float:
-    noise = gate.noise
-    if isinstance(noise, Gumbel):
-        return noise.tau if noise.evaluation == "paper" and noise.p > 0 else 1.0
-    return noise.tau if isinstance(noise, Sharpened) else 1.0
+def temperature(gate: Gate) -> list[str]:
+    """The words for a temperature in evaluation; none if it is 1."""
+    noise, found = gate.noise, 1.0
+    if isinstance(noise, Gumbel) and noise.evaluation == "paper" and noise.p > 0:
+        found = noise.tau
+    if isinstance(noise, Sharpened):
+        found = noise.tau
+    return [] if found == 1 else [f"/ {found:g}"]
 
 
 def _standard(module: Any) -> str:
