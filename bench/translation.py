@@ -5,7 +5,7 @@
 A million weights, embeddings and layers of 128 units, 4,000 pieces, batches of 2,000
 places with sentences of 12 to 18 random pieces. Both sides have the same weights,
 attention, loss and optimiser. Each of our steps stands between two of torch's; a figure
-is the median of the ratios of tokens a second, so that above 1 we are faster. `search`
+is the median of the ratios of tokens per second, so above 1 we are faster. `search`
 compares a beam of 5 with greedy choice on 400 sentences, in turns.
 """
 
@@ -73,7 +73,7 @@ class Side:
 
 
 def compare(gate: str, rounds: int) -> dict[str, float | str]:
-    """Our tokens a second over torch's: median and range; and tokens a second."""
+    """Our tokens per second over torch's: median and range; and tokens per second."""
     plain = on_torch(Translator(VOCABULARY, WIDTH, HIDDEN, gate="LSTM0"))
     sides = Side(plain), Side(Translator(VOCABULARY, WIDTH, HIDDEN, gate=gate))
     theirs, ours = sides

@@ -81,7 +81,7 @@ def transformed() -> bool:
 
 
 def watched() -> bool:
-    """Whether somebody watches operations, who would not see any inside of C."""
+    """Whether something watches operations, which would not see any inside C."""
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
@@ -90,12 +90,12 @@ def watched() -> bool:
 
 
 def _is_traced(given: Pass) -> bool:
-    """Whether operations are watched, by somebody or by the tensors themselves."""
+    """Whether operations are watched, by a mode or by the tensors themselves."""
     return watched() or acts_by_itself(given.x) or acts_by_itself(given.weights.hh)
 
 
 def acts_by_itself(tensor: Tensor) -> bool:
-    """Whether it is no plain tensor, but one that handles operations, as a fake one."""
+    """Whether it is no plain tensor, but handles operations, as a fake one does."""
     return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 

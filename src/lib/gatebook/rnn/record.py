@@ -21,7 +21,7 @@ def record(model: nn.Module) -> Iterator[Record]:
     the block. A reverse direction's time runs backwards, as it was computed.
 
     A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
-    sequences, units), holds the real steps only, so that its mean excludes
+    sequences, units), holds only the real steps, so its mean excludes
     padding; `torch.nn.utils.rnn.pad_packed_sequence` gives (T, B, units). Where a
     batch is padded but not packed, the padding is input like any other, and is
     recorded.

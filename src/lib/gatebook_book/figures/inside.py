@@ -109,7 +109,7 @@ def moves(runs: Sequence[Run], layers: Sequence[int] = (1, 2)) -> Figure:
 def heat(
     sentence: dict[str, Any], gates: dict[str, list[float]], alignment: str = "read"
 ) -> Figure:
-    """P1's Figure 4: mean gates over the words of one sentence, a row a gate.
+    """P1's Figure 4: mean gates over the words of one sentence, one row per gate.
 
     Arguments:
         sentence: as `gatebook_book.studies.inside.figure_four` gives it.

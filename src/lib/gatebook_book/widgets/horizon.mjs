@@ -112,7 +112,7 @@ function sharesAlong(parent) {
 /** A row for each chosen model, as high as they are together. */
 function sharesAtOne(parent) {
   const frame = svg("svg", { role: "img", class: "panel" }, parent);
-  svg("title", {}, frame, "The shares at the chosen horizon, one row a model");
+  svg("title", {}, frame, "The shares at the chosen horizon, one row per model");
   const [left, right] = [4, 336];
   const rows = LAWS.map(({ words, method, dash }) => {
     const row = svg("g", {}, frame);
