@@ -33,6 +33,7 @@ export const formulas = { unpacked, overWords, auc, ascending };
 
 const BOUNDARY = ["mark", "coordinator", "subordinator"];
 const MODELS = ["LSTM0", "G2"];
+const HUES = [hue("LSTM0"), hue("G2")];
 
 /** One model's gates at the steps of a sentence. */
 function stepsOf(sentence, model, { layer, gate, unit }) {
@@ -62,9 +63,9 @@ function build(parent) {
 function row(list) {
   const own = html("div", { role: "row" }, list);
   const name = html("span", { role: "rowheader" }, own, "");
-  const bars = MODELS.map((model) => {
+  const bars = HUES.map((colour) => {
     const cell = html("span", { role: "cell", class: "gate-bar" }, own);
-    const bar = html("span", { class: "gate-fill", ...hue(model) }, cell);
+    const bar = html("span", { class: "gate-fill", ...colour }, cell);
     return { bar, text: html("span", { class: "gate-value" }, cell, "") };
   });
   return (sentence, gates, place) => {
