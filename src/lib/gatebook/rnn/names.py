@@ -25,7 +25,6 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from gatebook.gates import (
-    Chrono,
     Constant,
     Gate,
     Gumbel,
@@ -33,7 +32,6 @@ from gatebook.gates import (
     Ordered,
     Sharpened,
     Tied,
-    Uniform,
 )
 
 Core = Any
@@ -82,10 +80,11 @@ def _auxiliary(core: Core) -> str:
 
 
 def _curve(gate: Gate) -> str:
-    """The activation without its start, by which alone three of the four differ."""
+    """The activation without its start, by which alone all but the ordered differ."""
     kind = type(gate.activation)
-    known = {Constant: "sigmoid", Chrono: "sigmoid", Uniform: "sigmoid"}
-    return (known | {Ordered: "cumax"}).get(kind, kind.__name__)
+    if (kind.forget, kind.input) == (Constant.forget, Constant.input):
+        return "sigmoid"
+    return "cumax" if kind is Ordered else kind.__name__
 
 
 def temperature(gate: Gate) -> list[str]:

@@ -214,7 +214,9 @@ def periods(runs: Sequence[Run], layers: Sequence[str]) -> Figure:
         ax.set(xscale="log", yscale="log", title=layer)
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
-    fig.supxlabel("D, steps", fontsize=10)
+    for ax in axes.flat[len(layers) - columns : len(layers)]:
+        ax.set_xlabel("D, steps")
+        ax.xaxis.set_tick_params(labelbottom=True)
     fig.supylabel("share of units above D", fontsize=10)
     _legend(fig, axes.flat[0])
     return fig

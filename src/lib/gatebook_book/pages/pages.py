@@ -278,11 +278,11 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     """A profile's parameters by page.
 
     Raises:
-        ValueError: for an unknown profile, or a file that is no YAML.
+        ValueError: for an unknown profile, or a file that is not valid YAML.
     """
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
     try:
         return _yaml(read_text(path)) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"profile {path} is no YAML: {error}") from error
+        raise ValueError(f"profile {path} is not valid YAML: {error}") from error

@@ -29,7 +29,7 @@ TRACED = 8
 
 
 def program_scores(model: SequenceModel, task: Task, history: History) -> Any:
-    """A run on programs: how soon it learnt, and where it ended.
+    """A run on programs: how soon it learned, and where it ended.
 
     Returns:
         ``mean_loss``, the mean over all evaluations of the loss on programs of all
