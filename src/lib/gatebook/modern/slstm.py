@@ -28,7 +28,7 @@ class SLSTM(Cell):
     Source: arXiv 2405.04517; NX-AI/xlstm@032a6fb xlstm/blocks/slstm/cell.py;
     NX-AI/flashrnn@d73fb52 flashrnn/alternating/flashrnn_backward_cut.cu. There m = z_i
     only where all n are 0 (the CUDA code: where each is, as here). Convolution and
-    norm are left out.
+    norm are left out, and the gates read all of x, there each head its own part.
 
     Arguments:
         input_size: I, features of the input.

@@ -36,7 +36,7 @@ def _check_range(low: float, high: float, least: float, most: float) -> None:
 class LogUniform(Constant):
     """1 / (1 - f) is log-uniform: every scale has the same share of the units.
 
-    The start of S4 and Mamba as a law of timescales, with the ends chosen in steps.
+    The law of S4 and Mamba as one of timescales, with the ends chosen in steps.
 
     Arguments:
         low: the shortest timescale, more than 1 step.
@@ -60,7 +60,10 @@ class LogUniform(Constant):
 
 @dataclass(frozen=True)
 class Steps(Constant):
-    """f = exp(-Δ) with a log-uniform step Δ, as S4 and Mamba start.
+    """f = exp(-Δ) with a log-uniform step Δ, as Mamba's first state starts.
+
+    S4 draws Δ by the same law, but its states decay by exp(-Δ / 2): its start is
+    ``Steps(0.0005, 0.05)``, with timescales from 20 to 2,000 steps.
 
     Sources: state-spaces/mamba@e9594ce mamba_ssm/modules/mamba_simple.py,
     state-spaces/s4@e757cef models/s4/s4d.py.

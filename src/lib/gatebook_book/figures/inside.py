@@ -76,7 +76,8 @@ def _histogram(ax: Axes, runs: Sequence[Run], key: str, method: str) -> None:
         alpha = 0.45 if filled else 1.0
         ax.stairs(shares, edges, fill=filled, alpha=alpha, color=colour, label=mode)
     ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.1, 0.5, 0.9, 1], ["0", ".1", "½", ".9", "1"])
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    ax.set_xticks([0.1, 0.9], minor=True)
     ax.set_ylim(bottom=0)
 
 

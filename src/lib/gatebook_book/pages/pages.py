@@ -30,7 +30,7 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
+    r"points|networks|distance|(\w+_)?judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
     r"nesting|slots|heads|rows|reads|(\w+_)?updates|note_every|walks": check_count,
