@@ -17,7 +17,7 @@ def draws():
     f = {
         "UGI": 1 / 512 + u * (1 - 2 / 512),
         "chrono": torch.log(1 + 998 * u).sigmoid(),
-        "S4": torch.exp(-step),
+        "S4": torch.exp(-step / 2),
         "Mamba": torch.exp(-step * (1 + (16 * u).floor())),
         "Mamba-2": torch.exp(-step * (1 + 15 * u)),
         "GDN": torch.exp(-step * 16 * u),
