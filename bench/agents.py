@@ -2,8 +2,8 @@
 
     python bench/agents.py
 
-prints JSON: the world's steps a second under uniform actions, for each batch size; and
-for each gate the steps a second of an agent in training, of the same agent on
+prints JSON: the world's steps per second under uniform actions, for each batch size;
+and for each gate the steps per second of an agent in training, of the same agent on
 `torch.nn.LSTM`, and the median of their ratios, taken in pairs of batches; and the same
 for an agent without a core, which no core can outrun.
 """

@@ -110,6 +110,7 @@ def test(device: str) -> None:
             "pytest",
             "-q",
             "tests/gatebook/fused/test_gpu.py",
+            "tests/gatebook/modern/test_recurrence.py",
         ]
         path = {"PYTHONPATH": str(ROOT / "src" / "lib")}
         if subprocess.run(command, cwd=ROOT, env=os.environ | path).returncode:

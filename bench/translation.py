@@ -77,7 +77,7 @@ class Side:
 
 
 def compare(gate: str, rounds: int) -> dict[str, float | str]:
-    """Our tokens a second over torch's: median and range; and tokens a second."""
+    """Our tokens per second over torch's: median and range; and tokens per second."""
     plain = on_torch(Translator(VOCABULARY, WIDTH, HIDDEN, gate="LSTM0"))
     sides = Side(plain), Side(Translator(VOCABULARY, WIDTH, HIDDEN, gate=gate))
     theirs, ours = sides

@@ -66,7 +66,7 @@ WINDOWS = 8
 
 
 def train(page: Page, file: Path) -> None:
-    """Print how many steps a second the playground's models make, at their best.
+    """Print how many steps per second the playground's models make, at their best.
 
     The best of some windows of a second says what the machine can do, whatever else
     runs on it.

@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import numpy as np
 import pytest
 import torch
+from gatebook import inside
 from gatebook_book import widgets
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.mend import MARKER, NOTE
 from gatebook_book.theory import detach, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import Widget
+from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,7 +177,32 @@ def horizon(values: dict[str, Any]) -> dict[str, Any]:
     return {"shares": {name: float(m.served(length)) for name, m in models.items()}}
 
 
+def gate_words(values: dict[str, int]) -> dict[str, Any]:
+    stored = stored_sentences()
+    one = stored["sentences"][values["sentence"] - 1]
+    name = f"{('forget', 'input')[values['gate'] - 1]} {values['layer']}"
+    alignment = ("read", "predicted")[values["word"] - 1]
+    classes = np.array(one["classes"])
+    kept = (np.arange(len(classes)) > 0) & (classes != "final mark")
+    chosen = np.isin(classes[kept], inside.BOUNDARY)
+    gates, auc = [], []
+    for model in ("LSTM0", "G2"):
+        texts = one["gates"][model][name]
+        length = len(texts["mean"])
+        first = (values["unit"] - 1) * length
+        text = texts["units"][first:][:length] if values["unit"] else texts["mean"]
+        steps = torch.tensor([DIGITS.index(c) / 63 for c in text], dtype=torch.float64)
+        words = inside.over_words(steps[:, None], one["word_of"], alignment)[:, 0]
+        gates.append(words.tolist())
+        found = inside.auc_within(
+            words.numpy()[kept], chosen, np.zeros(kept.sum(), int)
+        )
+        auc += found.tolist()
+    return {"auc": auc} | {f"gates {k}": g for k, g in enumerate(gates)}
+
+
 WANTED = {
+    "GateWords": gate_words,
     "Horizon": horizon,
     "NoisyGate": noisy_gate,
     "RefineBand": refine_band,
@@ -186,6 +214,7 @@ WANTED = {
 def check(widget: Locator) -> None:
     """The picture shows what the library computes from the sliders' values."""
     found = drawn(widget)
+    found |= {f"gates {k}": g for k, g in enumerate(found.get("gates", []))}
     wanted = WANTED[widget.get_attribute("data-widget") or ""](found["values"])
     for name, value in wanted.items():
         assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
@@ -283,7 +312,9 @@ def test_a_phone_shows_the_widgets_without_scrolling_and_legibly(show, name, how
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     sizes = page.evaluate(
         """() => [...document.querySelectorAll(".gatebook-widget text")].map((text) =>
-          parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)"""
+          parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)
+          .concat([...document.querySelectorAll("[role=rowheader]")].map((word) =>
+            parseFloat(getComputedStyle(word).fontSize)))"""
     )
     assert sizes and min(sizes) > 11
 

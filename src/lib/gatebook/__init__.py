@@ -6,9 +6,10 @@ with a memory), ``modern`` (linear-recurrent cells), ``fused`` (the loop, fast),
 ``training``, ``tasks``, ``match`` (a world), ``agents``, ``compress``, ``language`` and
 ``translate``.
 
-All of it is imported at once, and `fused` makes its operator known to PyTorch. Only a
-program that sets the environment variable ``GATEBOOK_LAZY`` first, as the command
-`gatebook` does, has each name imported when it is first used, and torch with it.
+All of it is imported at once, and `fused` registers its operator with PyTorch. Only
+in a program that sets the environment variable ``GATEBOOK_LAZY`` first, as the
+command `gatebook` does, is each name imported when it is first used, and torch with
+it.
 """
 
 import importlib

@@ -72,7 +72,7 @@ def check_integer(parameter: str, value: Any) -> None:
 
 
 def check_flag(parameter: str, value: Any) -> None:
-    """Raise ``TypeError`` unless ``value`` is a truth value."""
+    """Raise ``TypeError`` unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{parameter} is {value!r}; allowed: True or False")
 

@@ -1,8 +1,8 @@
 """Random streams that belong to one model and to one purpose.
 
-h-detach draws must not move the data order, and gate noise must not move the
-detach draws: the authors' code draws both from one stream, so that changing p
-changes the batches too. Here each purpose has a generator of its own.
+h-detach draws must not change the data order, and gate noise must not change the
+detach draws: the authors' code draws both from one stream, so changing p
+also changes the batches. Here each purpose has a generator of its own.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ class Streams:
         return self._generators[name]
 
     def reseed(self, *parts: object) -> None:
-        """Start anew from a seed that depends on the present one and on ``parts``."""
+        """Start again from a seed made of the present one and ``parts``."""
         self._seed = derive_seed(self.seed, *parts)
         self._generators.clear()
 
@@ -130,7 +130,7 @@ _SEED = "seed"
 
 
 def _check_first_pass() -> None:
-    """Raise inside of a backward pass, which repeats a forward pass to save memory."""
+    """Raise inside a backward pass, which repeats a forward pass to save memory."""
     if torch._C._current_graph_task_id() != -1:
         raise RuntimeError(
             "a forward pass that a backward pass repeats would draw other random "
@@ -141,7 +141,7 @@ def _check_first_pass() -> None:
 
 
 def _check_not_batched() -> None:
-    """Raise inside of `torch.func.vmap`, which cannot batch a stream's numbers."""
+    """Raise inside `torch.func.vmap`, which cannot batch a stream's numbers."""
     top = torch._C._functorch.peek_interpreter_stack()
     if top is not None and top.key() == torch._C._functorch.TransformType.Vmap:
         raise RuntimeError(

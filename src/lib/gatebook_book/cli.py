@@ -27,8 +27,8 @@ app = typer.Typer(
 )
 
 FRESH_HELP = (
-    "Make runs again that are there already. Those of laptop and paper are kept in "
-    "git: theirs are made beside them, in _build/fresh, and drawn."
+    "Repeat runs that exist already. Those of laptop and paper are kept in "
+    "git: their repeats go to _build/fresh and are drawn instead."
 )
 PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."
 
@@ -67,7 +67,7 @@ def run(
     """Execute one page with papermill; nothing starts unless all names are right.
 
     A finished run is not repeated: one that is kept in git never, another as long as
-    the code is the same. When the code changes, new runs lie beside the old ones.
+    the code is the same. When the code changes, new runs go beside the old ones.
     """
     from gatebook_book.pages.execute import run_page
 
@@ -98,7 +98,7 @@ def sweep(
         str | None, typer.Option(help="Address of a dask scheduler, tcp://host:8786.")
     ] = None,
     limit: Annotated[
-        float, typer.Option(help="Minutes without a sign of life that a point has.")
+        float, typer.Option(help="Minutes a point may go without a sign of life.")
     ] = 60.0,
 ) -> None:
     """Run a page at every point of a grid; finished points are not run again.
@@ -138,8 +138,8 @@ def reproduce(
 ) -> None:
     """Make the runs that the ledger lacks, the most valuable first.
 
-    The order and its reasons stand in book/reproduce.yaml. Stopped at any moment, the
-    same command goes on later; what is finished is stored at once.
+    The order and its reasons are in book/reproduce.yaml. It can be stopped at any
+    moment; the same command continues later, and what is finished is stored at once.
     """
     from gatebook_book.reproduce import work
     from gatebook_book.reproduce.blocks import chosen
@@ -212,7 +212,7 @@ def publish(
     check: Annotated[bool, typer.Option("--check", help="Check only.")] = False,
     profile: Annotated[str, typer.Option(help=PROFILE_HELP)] = "book",
 ) -> None:
-    """Check all that must hold before the site is published."""
+    """Check everything that must hold before the site is published."""
     if not check:
         raise ValueError(
             "publish is left to .github/workflows/pages.yml, on every push to main; "
@@ -253,9 +253,9 @@ def ledger(
 
 @app.command()
 def translate(
-    file: Annotated[Path, typer.Argument(help="Plain text, a sentence a line.")],
+    file: Annotated[Path, typer.Argument(help="Plain text, one sentence per line.")],
     model: Annotated[Path, typer.Option(help="Folder of a released model.")],
-    beam: Annotated[int, typer.Option(help="Hypotheses that are followed.")] = 5,
+    beam: Annotated[int, typer.Option(help="Hypotheses that are kept.")] = 5,
     alpha: Annotated[float, typer.Option(help="Power of the length in a score.")] = 1.0,
     output: Annotated[
         Path | None, typer.Option(help="File to write; default: the terminal.")

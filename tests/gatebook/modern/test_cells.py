@@ -161,6 +161,33 @@ def test_a_model_that_starts_its_linear_layers_anew_keeps_the_law(name):
 
 
 @EVERY
+def test_a_device_without_numbers(name):
+    cell = make(name, device="meta")
+    output, _ = cell(torch.empty(T, B, FEATURES, device="meta", dtype=torch.float64))
+    assert output.shape == (T, B, cell.output_width)
+
+
+@pytest.mark.parametrize("name", ["HGRN", "Mamba", "mLSTM"])
+def test_export(name):
+    cell, x = make(name), sequence()
+    program = torch.export.export(cell, (x,)).module()
+    assert_close(program(x)[0], cell(x)[0])
+
+
+@pytest.mark.parametrize("name", ["minGRU", "GLA", "sLSTM"])
+def test_gradients_of_each_sequence(name):
+    cell, x = make(name), sequence()
+    named = dict(cell.named_parameters())
+
+    def loss(parameters, x):
+        return torch.func.functional_call(cell, parameters, (x[:, None],))[0].sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 1))(named, x)
+    cell(x)[0].sum().backward()
+    assert_close(each["gate_weight"].sum(0), cell.gate_weight.grad)
+
+
+@EVERY
 def test_half_precision_and_autocast(name):
     cell = make(name, dtype=torch.float32)
     x = sequence().float()
@@ -390,6 +417,15 @@ def test_the_compiled_slstm_is_the_loop_with_any_gate(gate):
         with way:
             found.append((cell(x, state)[0], *gradients(cell, x, state)))
     assert_close(*found)
+
+
+def test_the_graded_start_goes_over_each_head():
+    cell = CELLS["sLSTM"](FEATURES, 6, heads=2)
+    bias = cell.gate_bias[-6:]
+    assert torch.equal(bias[:3], bias[3:])
+    assert bias[0] == 5 and bias[2] == -7
+    with pytest.raises(ValueError, match="heads of Graded is 4 for 6"):
+        CELLS["sLSTM"](FEATURES, 6, heads=2, gate=Gate(Graded()))
 
 
 def test_h_detach_by_example():

@@ -78,13 +78,29 @@ def test_the_strip_has_a_square_for_each_claim_that_leads_to_its_row():
     assert len(set(ids)) == 3 and squares[1].get("title") == "contradicted: UR < LSTM"
 
 
+@pytest.mark.parametrize(
+    "source, kind",
+    [
+        ("P2 §3.1", "P2"),
+        ("our own question", "ours"),
+        ("ours, after P1 §3", "ours"),
+        ("Feng et al. 2024, Table 1", "others"),
+    ],
+)
+def test_a_claim_is_a_papers_ours_or_somebody_elses(source, kind):
+    assert claims.paper_of(row(source=source)) == kind
+    lines = tree(claims.strip([row(source=source)]))
+    assert [dt.text for dt in lines.iter("dt")] == [kind]
+
+
 @pytest.mark.parametrize("second, shown", [("laptop, N = 5", 0), ("own, N = 9", 2)])
 def test_a_scale_that_all_rows_share_stands_in_the_caption(monkeypatch, second, shown):
     monkeypatch.setattr(claims, "entries", lambda page: [row(), row(scale=second)])
     made = claims.of_page("memory/copy", "Copy.")
     caption = tree(made).find(".//caption").text
     assert ("All runs: laptop, N = 5." in caption) == (shown == 0)
-    here = [cell for cell in tree(made).iter("td") if cell.get("data-head") == "here"]
+    cells = tree(made).iter("td")
+    here = [cell for cell in cells if cell.get("data-head") == "this book"]
     scales = [
         s.text for cell in here for s in cell.findall("small") if s.get("class") is None
     ]

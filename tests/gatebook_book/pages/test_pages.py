@@ -92,7 +92,7 @@ def test_a_mistake_stops_before_anything_runs(book, page, profile, given, words)
         ("first: {gates: UR}", ["gates is 'UR'", "list[str]"]),
         ("first: {steps: 0}", ["steps is 0; allowed: an integer >= 1"]),
         ("first: {fast: 1}", ["fast is 1", "type bool"]),
-        ("first: {fast: 1", ["smoke.yaml is no YAML", "line 1"]),
+        ("first: {fast: 1", ["smoke.yaml is not valid YAML", "line 1"]),
     ],
 )
 def test_a_mistake_in_a_profile_is_named(book, text, words):

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from gatebook.gates import Constant, Gate
-from gatebook.modern import RGLRU, Mamba, MinLSTM
+from gatebook.modern import GLA, RGLRU, Mamba, MinLSTM
+from gatebook_book.theory.laws import LAWS
 from torch.nn import functional as F
 
 
@@ -57,6 +58,22 @@ def test_the_code_of_rg_lru_forgets_eight_times_faster_than_its_paper():
     assert paper.median() / code.median() == pytest.approx(7.8, rel=0.03)
     ours = RGLRU(1, 4000, heads=4000).timescales().median()
     assert ours == pytest.approx(code.median().item(), rel=0.1)
+
+
+def test_the_states_of_s4d_remember_twice_as_long_as_their_step_says():
+    rates = torch.complex(torch.tensor(-0.5), math.pi * torch.arange(32.0))
+    step = torch.tensor([0.001, 0.1], dtype=torch.float64)
+    periods = -1 / torch.exp(step * rates.to(torch.complex128)[:, None]).abs().log()
+    assert periods == pytest.approx((2 / step).expand(32, 2).numpy(), rel=1e-9)
+    outside = LAWS["S4"].survival(torch.tensor([19.9, 2001.0]))
+    torch.testing.assert_close(outside, torch.tensor([1.0, 0.0]))
+
+
+def test_a_layer_of_gla_made_alone_spreads_its_timescales_from_19_to_28():
+    spread = [-16 / F.logsigmoid(torch.tensor(b)).item() for b in (-0.25, 0.0, 0.25)]
+    assert spread == pytest.approx([19.4, 23.1, 27.8], abs=0.05)
+    ours = GLA(4, 8).timescales()
+    torch.testing.assert_close(ours, torch.full_like(ours, spread[1]))
 
 
 def test_a_step_bias_of_one_forgets_within_a_step():

@@ -2,9 +2,12 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
+from gatebook import inside
 from gatebook_book.theory import detach, gumbel, laws, refine, timescales
+from gatebook_book.widgets.gate_words import packed
 from torch import Tensor
 
 ALPHAS = [-4.0, -1.5, 0.0, 0.3, 4.0]
@@ -136,3 +139,31 @@ def test_a_draw_cuts_more_with_p_and_leaves_the_paths_that_a_walk_finds(in_node)
             assert cut == {t for t in range(2, steps + 1) if uniforms[t - 2] < p}
         survivors = in_node("detach_paths", "survivors", rows)
         assert survivors == [paths(steps, cut) for cut in found]
+
+
+def test_packed_gates_come_back_within_half_a_level(in_node):
+    gates = torch.rand(40, generator=torch.Generator().manual_seed(0)).tolist()
+    (found,) = in_node("gate_words", "unpacked", [(packed([0.0, *gates, 1.0]),)])
+    assert found == pytest.approx([0.0, *gates, 1.0], abs=0.5 / 63 + 1e-9)
+
+
+@pytest.mark.parametrize(("word", "alignment"), [(1, "read"), (2, "predicted")])
+def test_gates_over_words_as_in_the_library(in_node, word, alignment):
+    steps, word_of = [0.9, 0.2, 0.4, 0.7, 0.1], [0, 1, 1, 2]
+    (found,) = in_node("gate_words", "overWords", [(steps, word_of, word)])
+    column = torch.tensor(steps, dtype=torch.float64)[:, None]
+    same(found, inside.over_words(column, word_of, alignment)[:, 0])
+
+
+def test_the_auc_of_a_verse_as_in_the_library(in_node):
+    rng = np.random.default_rng(0)
+    rows = [(rng.integers(0, 4, 9) / 3, rng.random(9) < 0.4) for _ in range(12)]
+    wanted = [inside.auc_within(*row, np.zeros(9, int)) for row in rows]
+    rows = [row for row, auc in zip(rows, wanted, strict=True) if len(auc)]
+    given = [(values.tolist(), flags.tolist()) for values, flags in rows]
+    same(in_node("gate_words", "auc", given), [float(a[0]) for a in wanted if len(a)])
+
+
+def test_the_smallest_gate_comes_first_and_equal_ones_keep_their_order(in_node):
+    (found,) = in_node("gate_words", "ascending", [([0.5, 0.1, 0.5, 0.3],)])
+    assert found == [1, 3, 0, 2]

@@ -42,7 +42,7 @@ def describe(module: RNN | nn.LSTM | nn.GRU) -> dict[str, Any]:
 
 
 def build(described: dict[str, Any]) -> nn.Module:
-    """The module that `describe` has described; its weights are drawn anew."""
+    """The module that `describe` has described; its weights are newly drawn."""
     check_choice("type", described["type"], KINDS)
     arguments = dict(described["arguments"])
     arguments["dtype"] = getattr(torch, arguments["dtype"])

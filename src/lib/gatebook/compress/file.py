@@ -152,5 +152,5 @@ def _check_same(path: Path, stored: dict[str, Any], model: nn.Module) -> None:
         if computes(found) != computes(wanted):
             raise ValueError(
                 f"into has {found} as its module {name!r}; allowed: {wanted}, which "
-                f"{path} holds, but for its gradient rule"
+                f"{path} holds, except for its gradient rule"
             )

@@ -25,7 +25,7 @@ class Rule:
             core's (update, output or reset), one name, or several.
         layers: names such as ``"l0"``, or ``"rnn.l1_reverse"`` inside a larger
             model; ``None`` for all.
-        joint: whether [W_x, W_h] is one matrix. P1's code takes each by itself; the
+        joint: whether [W_x, W_h] is one matrix. P1's code takes each separately; the
             paper's "12x at rank 64" counts them as one.
     """
 

@@ -20,7 +20,7 @@ class Flatness:
 
     Attributes:
         loss: at the weights as they are.
-        losses: one a random change.
+        losses: one per random change.
     """
 
     loss: float
@@ -56,12 +56,12 @@ def flatness(
     The weight W of a gate becomes W + ε ‖W‖ Z / ‖Z‖ with entries of Z from N(0, 1):
     the change has a random direction and the length ε ‖W‖ (Frobenius norms), so that
     models with weights of different sizes can be compared. W_x and W_h are changed
-    each by itself, biases are not, as in compression. P1 argues with flatness but
+    separately, biases are not, as in compression. P1 argues with flatness but
     does not measure it.
 
     Arguments:
         model: is or holds recurrent modules. A copy in evaluation mode is changed.
-        loss: the loss of a model, without gradients; it must not draw by itself.
+        loss: the loss of a model, without gradients; it must not draw random numbers.
         noise: ε > 0, the length of the change relative to the weight.
         draws: number of changes, at least 2.
         gates: as for `Rule`, like ``layers``.

@@ -81,7 +81,7 @@ def transformed() -> bool:
 
 
 def watched() -> bool:
-    """Whether somebody watches operations, who would not see any inside of C."""
+    """Whether something watches operations, which would not see any inside C."""
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0
@@ -90,12 +90,12 @@ def watched() -> bool:
 
 
 def _is_traced(given: Pass) -> bool:
-    """Whether operations are watched, by somebody or by the tensors themselves."""
+    """Whether operations are watched, by a mode or by the tensors themselves."""
     return watched() or acts_by_itself(given.x) or acts_by_itself(given.weights.hh)
 
 
 def acts_by_itself(tensor: Tensor) -> bool:
-    """Whether it is no plain tensor, but one that handles operations, as a fake one."""
+    """Whether it is no plain tensor, but handles operations, as a fake one does."""
     return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
 
 
@@ -109,7 +109,7 @@ def _for_onnx() -> bool:
 _for_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _autocasts(device: str) -> bool:
+def autocasts(device: str) -> bool:
     """Whether autocast is on; of a meta device torch cannot even be asked."""
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
@@ -122,7 +122,7 @@ def run(given: Pass) -> Result:
 def run_many(passes: Sequence[Pass]) -> list[Result]:
     """Several models, each as `run` would."""
     device = passes[0].x.device.type
-    if _autocasts(device) and passes[0].x.dtype != torch.float64:
+    if autocasts(device) and passes[0].x.dtype != torch.float64:
         kind = torch.get_autocast_dtype(device)
         with torch.autocast(device, enabled=False):
             return [_in_float32(given, _as_torchs(given, kind)) for given in passes]

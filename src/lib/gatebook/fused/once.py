@@ -14,7 +14,7 @@ def once_only(backward: Backward) -> Backward:
 
     PyTorch's ``once_differentiable`` refuses only where the incoming gradient depends
     on something. Elsewhere, as in a gradient penalty, it makes the second derivative
-    zero without a word.
+    zero silently.
     """
 
     @functools.wraps(backward)

@@ -183,7 +183,7 @@ def _make_kept(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @functools.cache
 def _apart(core: str) -> int:
-    """How many blocks are kept apart; without a fused scan there is none."""
+    """How many blocks are kept apart; none without a fused scan."""
     try:
         return len(trace(like(core_of(core)), Options()).apart)
     except Unprintable:
@@ -241,7 +241,7 @@ def _gradients_again(given: Pass, gradients: Result, needs: Sequence[bool]) -> G
 
 @contextlib.contextmanager
 def _autograd(device: str) -> Iterator[None]:
-    """Autograd, which PyTorch has put aside inside of an operator."""
+    """Autograd, which PyTorch has put aside inside an operator."""
     included = torch._C._dispatch_tls_local_include_set()
     nothing = torch._C.DispatchKeySet.from_raw_repr(0)
     with (

@@ -1,7 +1,7 @@
 """One step in evaluation: two products of torch's, and one call of C for the rest.
 
-For those who have one step at a time, as a stream gives it. A whole sequence is the
-matter of the fused scan, and a step with a gradient, too.
+For those who have one step at a time, as in a stream. A whole sequence is a matter
+for the fused scan, and so is a step with a gradient.
 """
 
 import ctypes

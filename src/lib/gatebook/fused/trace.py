@@ -22,7 +22,7 @@ UNITS = 8
 """Units of the rows that are traced; the printed lines hold for any number."""
 
 Names = tuple[str, ...]
-"""Expressions of a value, one a block of H units."""
+"""Expressions of a value, one for each block of H units."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ PRECISE = (torch.float32, torch.float64)
 def kernel_of(given: Pass) -> Any | None:
     """The compiled step of a pass, or ``None`` where the loop must run.
 
-    That is so for a gate that cannot be printed, on other devices than CPUs and GPUs,
-    and where there is no compiler; of the last it warns once.
+    That is so for a gate that cannot be printed, on devices other than CPUs and GPUs,
+    and where there is no compiler; about the last it warns once.
     """
     kind, x = given.x.device.type, given.x
     if kind not in ("cpu", "cuda") or x.dtype not in PRECISE or 0 in x.shape:

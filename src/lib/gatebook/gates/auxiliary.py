@@ -40,7 +40,7 @@ class Plain:
 class Tied(Plain):
     """No auxiliary gate, and i = 1 - f in any core: the CIFG of Greff et al. (2017).
 
-    Half of what the refine gate brings to an LSTM, and so the control for the other
+    Half of what a refine gate gives an LSTM, and so the control for the other
     half. In a GRU, which ties by itself, it is the same as `Plain`.
     """
 
@@ -56,7 +56,7 @@ class Tied(Plain):
 def refine(f: Float[Tensor, "*B"], r: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
     """The effective gate g, P2 eq. 16: g = f + f(1 - f)(2r - 1).
 
-    Equal to r(1 - (1 - f)²) + (1 - r) f²; the print of eq. 12 lost the square.
+    Equal to r(1 - (1 - f)²) + (1 - r) f²; eq. 12 as printed lost the square.
     """
     return f + f * (1 - f) * (2 * r - 1)
 

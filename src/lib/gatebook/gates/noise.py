@@ -40,7 +40,7 @@ class Gumbel:
     Arguments:
         tau: temperature τ > 0, applied to every unit, masked or not. P1: 0.9.
         p: probability that a unit gets noise. Published code: 0.2; the paper's
-            text means 1. With p = 0 the code drops the temperature too.
+            text means 1. With p = 0 the code drops the temperature, too.
         eps: keeps the logarithms finite: the noise lies between -6.91 and 6.91.
         evaluation: ``"code"`` gives σ(α), without noise and without temperature,
             as the published code does; ``"paper"`` gives σ(α / τ), the training

@@ -17,7 +17,7 @@ passes through.
 `regression_within`     the same question with other causes held fixed
 ======================  ==================================================
 
-The statistics take NumPy arrays with one entry a word:
+The statistics take NumPy arrays with one entry per word:
 
     >>> import numpy as np
     >>> from gatebook import inside

@@ -1,7 +1,7 @@
 """Statistics of gates over words: each sentence is compared with itself.
 
-Arrays have one entry a word; ``sentence`` has the number of its sentence. Words of one
-sentence are not independent, so all uncertainty is over sentences.
+Arrays have one entry per word; ``sentence`` has the number of its sentence. Words of
+one sentence are not independent, so all uncertainty is over sentences.
 """
 
 from collections.abc import Callable
@@ -93,11 +93,11 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """The ends of an interval for the mean, by drawing sentences again.
+    """The ends of an interval for the mean, by resampling sentences.
 
     Arguments:
-        figures: one a sentence.
-        groups: what is drawn in place of single sentences, such as chapters, as whole
+        figures: one per sentence.
+        groups: what is drawn instead of single sentences, such as chapters, as whole
             numbers from 0.
         draws: how many times.
         level: of the interval between the percentiles.
@@ -210,7 +210,7 @@ def _check(values: Values, chosen: Flags, sentence: Sentence) -> None:
     if len(sizes) != 1:
         raise ValueError(
             f"values, chosen and sentence have {len(values)}, {len(chosen)} and "
-            f"{len(sentence)} entries; allowed: one a word in each"
+            f"{len(sentence)} entries; allowed: one per word in each"
         )
     if not np.isfinite(values).all():
         raise ValueError("values hold NaN or infinity; allowed: numbers")

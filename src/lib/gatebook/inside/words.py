@@ -20,7 +20,7 @@ def over_words(
 
     A decoder reads y_0, …, y_{n-1} and predicts y_0, …, y_{n-1} and the end. At its
     step 0 it reads a start symbol, so that step t reads piece t - 1 and predicts piece
-    t. P1's Figure 4 does not say which of the two words stands at a value.
+    t. P1's Figure 4 does not say which of the two words a value belongs to.
 
     In the alignment ``"predicted"`` the first word begins at step 0, where there is no
     state to forget: leave it out under both alignments to compare them.

@@ -144,8 +144,8 @@ def from_files(
 ) -> Corpus:
     """Your own text: words between white space, one sentence or paragraph per line.
 
-    Empty lines are left out. `gatebook.language.lines.tokens` parts words from marks,
-    if need be.
+    Empty lines are left out. `gatebook.language.lines.tokens` separates words from
+    marks, if needed.
 
     Arguments:
         train: a file in UTF-8.
@@ -225,7 +225,7 @@ def _frequent(lines: Lines, least: int) -> list[list[str]]:
     counts = Counter(word for words in lines for word in words)
     most = max(counts.values())
     if most < least:
-        raise ValueError(f"least is {least}; allowed: at most {most}, as train has it")
+        raise ValueError(f"least is {least}; allowed: at most {most}, as in train")
     return [[w if counts[w] >= least else UNK for w in words] for words in lines]
 
 

@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
 
     Arguments:
         vocabulary_size: V.
-        width: W, numbers an embedding has.
+        width: W, the numbers of an embedding.
         hidden_size: H of the layers but, if ``tied``, of the last, which has W.
         num_layers: stacked layers.
         gate: as for `gatebook.LSTM`.
@@ -164,8 +164,8 @@ class LanguageModel(nn.Module):
             ids: words.
             state: `start`, or what the last window left, detached.
             begins: steps that predict the first word of an article, before which
-                the state is cleared; ``None`` where it goes on. Weight drop then
-                draws anew at such a step.
+                the state is cleared; ``None`` where it is carried on. Weight drop
+                then draws again at such a step.
         """
         x = self._embed(ids)
         new = []

@@ -16,10 +16,10 @@ from gatebook.modes import evaluating
 def article_losses(
     model: LanguageModel, corpus: Corpus, part: str
 ) -> Float[Tensor, "P A"]:
-    """Minus the log-probability of each token, an article a column.
+    """Minus the log-probability of each token, one article per column.
 
     Articles are read side by side, each from a zero state as in `part_perplexity`,
-    so that all values together have its mean. What stands before the first title is
+    so that all values together have its mean. What comes before the first title is
     a column of its own.
 
     Arguments:
@@ -28,7 +28,7 @@ def article_losses(
         part: ``"train"``, ``"valid"`` or ``"test"``.
 
     Returns:
-        nats by position, from an article's first token, and article; NaN behind an
+        nats by position, from an article's first token, and article; NaN after an
         article's end.
 
     Raises:

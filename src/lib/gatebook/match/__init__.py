@@ -5,8 +5,8 @@ fixed before a model sees them, so it has a folder of its own; `Labelled` makes 
 of it.
 
 ``rooms`` has the layouts, ``setting`` all that decides an episode, ``world`` the batch
-of episodes that training steps through, ``values`` what players are worth who do not
-learn, ``players`` some players by rule, ``features`` what a network gets, ``labels``
+of episodes that training steps through, ``values`` what players that do not learn are
+worth, ``players`` some players by rule, ``features`` what a network gets, ``labels``
 the task with the answer as a label, ``picture`` what to look at, ``gym`` the way to
 Gymnasium.
 """

@@ -2,8 +2,8 @@
 
 `MatchEnv` is one episode at a time, `MatchVectorEnv` a batch in lock step. All episodes
 end at the same step, so the vector environment resets nothing by itself
-(``AutoresetMode.DISABLED``): who steps on after the end gets an error, and calls
-``reset``. Importing this registers both with Gymnasium as ``gatebook/Match-v0``.
+(``AutoresetMode.DISABLED``): a step after the end is an error, and ``reset`` is to be
+called. Importing this registers both with Gymnasium as ``gatebook/Match-v0``.
 """
 
 from typing import Any

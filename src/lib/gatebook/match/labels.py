@@ -1,9 +1,9 @@
-"""Image Match with the answer as a label: does a network remember, if it is told to?
+"""Image Match with the answer as a label: does a network remember when told what to?
 
-An agent must find out that the reward of the last phase hangs on the first. Here the
-same episodes, walked at random, come with the place of the right switch as a target,
-asked for when the switches come into view. What an agent fails at and this solves is
-not memory, but the credit for it.
+An agent must find out that the reward of the last phase depends on the first. Here
+the same episodes, walked at random, come with the place of the right switch as a
+target, asked for when the switches come into view. What an agent fails at and this
+solves is not memory, but the credit for it.
 """
 
 import math

@@ -39,8 +39,8 @@ class Match:
         wrong: reward for another.
         apple: reward for an apple, or two of which each episode draws one.
         apples: how many lie in the room at first.
-        respawn: an apple is back when more than so many steps have passed.
-        shuffled: whether each episode deals the colours to the switches anew.
+        respawn: an apple is back when more than this many steps have passed.
+        shuffled: whether each episode deals the colours to the switches afresh.
         layout: the rooms; by default the reduced ones of the mode.
 
     Raises:
@@ -85,7 +85,7 @@ class Match:
         15, 90 and 15 steps; three switches, none in view from the start; the cue is one
         cell; 10 for the right switch and nothing for another; an apple gives 1 or 10,
         by a fair coin for each episode. One deal of the colours holds there for the
-        life of an environment; here each episode deals anew.
+        life of an environment; here each episode deals afresh.
 
         Arguments:
             mode: as for `Match`.

@@ -1,7 +1,8 @@
-"""What players are worth who do not learn: the lines that a score is read against.
+"""What players that do not learn are worth: the lines that a score is read against.
 
-A player who takes each action with probability 1/4 is a Markov chain on a room's cells:
-how likely it is to have pressed a switch, or to have seen the cue, follows exactly.
+A player that takes each action with probability 1/4 is a Markov chain on a room's
+cells: how likely it is to have pressed a switch, or to have seen the cue, follows
+exactly.
 """
 
 from collections.abc import Callable, Collection

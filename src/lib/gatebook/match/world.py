@@ -170,7 +170,8 @@ class Episodes:
         """Take one action in each episode; returns the rewards.
 
         Arguments:
-            actions: 0 to 3 for north, south, west, east. Who walks into a wall stays.
+            actions: 0 to 3 for north, south, west, east. A step into a wall
+                leaves the agent in place.
         """
         self._check(actions)
         self.last_action = actions

@@ -1,7 +1,7 @@
-"""Where a differentiable neural computer writes and reads: one function an equation.
+"""Where a differentiable neural computer writes and reads: a function per equation.
 
 Graves et al. 2016 (Methods); details from google-deepmind/dnc @f5981c6, dnc/. Shapes: B
-examples, N rows of the memory, W numbers a row, R read heads, one write head. All
+examples, N rows of the memory, W numbers per row, R read heads, one write head. All
 weights over rows are non-negative and sum to at most 1.
 """
 
@@ -103,7 +103,7 @@ def links(
 def precedence(
     before: Float[Tensor, "B N"], w: Float[Tensor, "B N"]
 ) -> Float[Tensor, "B N"]:
-    """p' = (1 - Σ w) p + w: how far each row is the one that was written last."""
+    """p' = (1 - Σ w) p + w: to what degree each row is the one written last."""
     return (1 - w.sum(-1, keepdim=True)) * before + w
 
 
@@ -113,7 +113,7 @@ def read_weights(
     found: Float[Tensor, "B R N"],
     modes: Float[Tensor, "B R 3"],
 ) -> Float[Tensor, "B R N"]:
-    """ρ' = π_b L'ᵀρ + π_c c + π_f L'ρ: a step back, by content, or a step on.
+    """ρ' = π_b L'ᵀρ + π_c c + π_f L'ρ: a step back, by content, or forward.
 
     Arguments:
         links: L', after this step's write.

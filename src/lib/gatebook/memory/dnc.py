@@ -108,7 +108,7 @@ class Given(NamedTuple):
         x: the input's share of the controller's pre-activations.
         noise: of the controller's gate, for its blocks side by side.
         on_write: of the gate that overwrites.
-        detached: whether h, or c, is detached; one for all, or one an example.
+        detached: whether h, or c, is detached; one for all, or one per example.
     """
 
     x: Float[Tensor, "B G"]
@@ -137,7 +137,7 @@ class DNCCore:
 
     @property
     def control(self) -> "Control":
-        """The controller's part of the step, but for its product."""
+        """The controller's part of the step, except for its product."""
         noisy = self.training and self.controller.gate.noise.draws
         return Control(self.controller, self.training, noisy)
 
@@ -266,8 +266,8 @@ class DNC(nn.Module):
     row, and reads others: found by content, or written before or after those that it
     has just read.
 
-    The output is [h ; r'], H + R·W numbers a step: a linear layer on it is the paper's
-    output, y = W_y h + W_r [r'_1 .. r'_R].
+    The output is [h ; r'], H + R·W numbers per step: a linear layer on it is the
+    paper's output, y = W_y h + W_r [r'_1 .. r'_R].
 
     On a CPU with a C compiler, steps in float32 and float64 are compiled where there
     are enough of them; all else, and a block of `gatebook.reference`, runs a loop in
@@ -364,7 +364,7 @@ class DNC(nn.Module):
         self.controller.set_detach(p)
 
     def reset_parameters(self) -> None:
-        """Weights from U(-1/√H, 1/√H), biases 0 but for the laws of the gates."""
+        """Weights from U(-1/√H, 1/√H), biases 0 except by the laws of the gates."""
         self.controller.reset_parameters()
         self.interface.reset_parameters()
 
@@ -514,7 +514,7 @@ class DNC(nn.Module):
 
 
 Log = dict[str, dict[str, list[Tensor]]]
-"""Part (``"l0"``, ``"memory"``) to name to a value a step."""
+"""Part (``"l0"``, ``"memory"``) to name to a value per step."""
 
 
 def _note(log: Log, seen: dict[str, Blocks]) -> None:
@@ -528,7 +528,7 @@ def _autocasts_to(x: Tensor) -> torch.dtype | None:
     """What autocast computes in here; ``None`` where it is off.
 
     All of a step is then worked out in the weights' own precision: a memory and links
-    that are rounded to eight bits a step would lose what they add up.
+    that are rounded to eight bits at each step would lose what they add up.
     """
     kind = x.device.type
     if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):

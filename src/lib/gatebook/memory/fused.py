@@ -54,9 +54,9 @@ class _Relation(ctypes.Structure):
 def kernel_of(cell: Relational, memory: Tensor, noisy: bool) -> build.Kernel | None:
     """The compiled step, or ``None`` where the reference loop must run.
 
-    It takes one round of attention and a gate for each unit, in float32 and float64.
-    Half precision, autocast, transforms of ``torch.func`` and those who watch
-    operations go to the loop.
+    It supports one round of attention and a gate for each unit, in float32 and
+    float64. Half precision, autocast, transforms of ``torch.func`` and tools that
+    watch operations use the loop.
     """
     weight = cell.first.weight
     if len(cell.project) > 1 or cell.core.gate_per != "unit" or not memory.numel():

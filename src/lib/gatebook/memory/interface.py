@@ -1,7 +1,7 @@
 """What the controller of a differentiable neural computer asks of its memory.
 
-Graves et al. 2016, "interface parameters"; and a gate of the grid in place of the erase
-vector, which is ours.
+Graves et al. 2016, "interface parameters"; and, as our own extension, a gate of the
+grid instead of the erase vector.
 """
 
 import math
@@ -204,7 +204,7 @@ class Interface(nn.Linear):
         """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     def reset_parameters(self) -> None:
-        """Weights from U(-1/√H, 1/√H), biases 0 but for the gate's law."""
+        """Weights from U(-1/√H, 1/√H), biases 0 except by the gate's law."""
         if self.layout is None:  # torch's own start, before there is a gate
             return
         bound = 1 / math.sqrt(self.in_features)

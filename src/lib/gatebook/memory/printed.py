@@ -1,8 +1,8 @@
 """A function of one example, printed as C: its values, and its derivative.
 
-The memory of a differentiable neural computer takes hundreds of small operations a
-step, on some hundred numbers an example: PyTorch spends its time between them, not in
-them. No example needs another one. So PyTorch traces the function and its
+The memory of a differentiable neural computer takes hundreds of small operations per
+step, on some hundred numbers per example: PyTorch spends its time between them, not
+in them. No example needs another one. So PyTorch traces the function and its
 vector-Jacobian product on one example, what comes out is printed as C, operation by
 operation, and the C goes through the batch. No derivative is written.
 """
@@ -32,7 +32,8 @@ POINTWISE: dict[Any, str] = OF_A_GATE | {
     aten.masked_fill.Scalar: "{1} ? {2} : {0}",
     aten.where.self: "{0} ? {1} : {2}",
 }
-"""Operations on each number by itself; a function that needs others is not printed."""
+"""Operations on each number separately; a function that needs others is not
+printed."""
 
 VIEWS = {
     *(aten.view.default, aten._unsafe_view.default, aten.expand.default),
@@ -148,7 +149,7 @@ def source(graph: fx.Graph, real: str) -> str:
         real: ``"float"`` or ``"double"``.
 
     Raises:
-        Unprintable: for an operation that has no print.
+        Unprintable: for an operation that cannot be printed.
     """
     made = _Printer(graph)
     shared = build.section("Threads") + build.section("Functions of one number")
@@ -220,7 +221,7 @@ class _Printer:
         name = target.name().removeprefix("aten::").split(".")[0]
         rule = getattr(self, f"_op_{name}", None)
         if rule is None:
-            raise Unprintable(f"{target} has no print")
+            raise Unprintable(f"{target} cannot be printed as C")
         return rule(*args, **kwargs)
 
     def _view(self, target: Any, args: Any, kwargs: Any) -> Any:

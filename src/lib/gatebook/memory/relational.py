@@ -32,7 +32,7 @@ class RMCCore:
         gate: the point of the grid.
         hidden_size: D, the units of a slot.
         heads: of the attention; they divide D.
-        gate_per: ``"unit"``, or ``"slot"`` for one gate value a slot.
+        gate_per: ``"unit"``, or ``"slot"`` for one gate value per slot.
     """
 
     gate: Gate
@@ -91,7 +91,7 @@ def attend(
 class Relational(nn.Module):
     """The weights that act on the memory, and one step with them.
 
-    All slots share them, so that nothing here depends on N.
+    All slots share them, so nothing here depends on N.
 
     Arguments:
         core: gate and sizes.

@@ -38,7 +38,7 @@ class RMC(nn.Module):
         blocks: rounds of attention in a step.
         gate: a paper's name (`gatebook.GATES`) or a `Gate` of the four axes.
         gate_per: ``"unit"`` gives each unit of each slot a gate of its own; ``"slot"``
-            has one number a slot (Sonnet's style "memory"), for gates that do not
+            has one number per slot (Sonnet's style "memory"), for gates that do not
             differ from unit to unit.
         seed: seed of the gate's noise, as for `gatebook.LSTM`.
         device: where the parameters live.
@@ -46,7 +46,7 @@ class RMC(nn.Module):
 
     Raises:
         ValueError: for sizes that do not divide, a gate that detaches, or a gate that
-            needs units where there is one number a slot.
+            needs units where there is one number per slot.
 
     Example:
         >>> import torch
@@ -122,7 +122,7 @@ class RMC(nn.Module):
         """Weights as Sonnet starts them, and the gate's law in the input's share.
 
         Weights from a normal law of variance 1 / fan-in, cut at two standard
-        deviations; biases at 0, but for the gate's.
+        deviations; biases at 0, except for the gate's.
         """
         for part in self.modules():
             if isinstance(part, nn.LayerNorm):
@@ -270,7 +270,7 @@ def check_gate(gate: Gate, name: str | Gate, gate_per: str, slot_size: int) -> N
         raise ValueError(
             f"gate is {name!r} and gate_per is 'slot'; allowed: gate_per='unit', or a "
             "gate whose units all start alike, such as 'LSTM', 'R' or 'CIFG': one "
-            "number a slot leaves nothing to spread or to order"
+            "number per slot leaves nothing to spread or to order"
         )
 
 

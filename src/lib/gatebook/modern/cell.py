@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gatebook.errors import check_count, check_flag
-from gatebook.fused.dispatch import HALF
+from gatebook.fused.dispatch import HALF, autocasts
 from gatebook.gates import Constant, Gate
 from gatebook.gates.auxiliary import Blocks
 from gatebook.memory.rmc import check_tensor
@@ -169,7 +169,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
     def _output_dtype(self, x: Tensor) -> torch.dtype:
-        if torch.is_autocast_enabled(x.device.type):
+        if autocasts(x.device.type):
             return torch.get_autocast_dtype(x.device.type)
         return x.dtype
 

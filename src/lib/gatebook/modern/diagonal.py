@@ -24,13 +24,15 @@ class Mamba(Cell):
     wrappers have left behind.
 
     Source: arXiv 2312.00752; state-spaces/mamba@e9594ce
-    mamba_ssm/modules/mamba_simple.py. Its convolution and output gate are left out.
+    mamba_ssm/modules/mamba_simple.py. Its convolution, the SiLU behind it and the
+    output gate are left out.
 
     Arguments:
         input_size: I, features of the input.
         hidden_size: H, the number of channels u.
         states: N, the states of a channel.
-        rank: of Δ's product; ``None`` takes H / 16, rounded up.
+        rank: of Δ's product; ``None`` takes H / 16, rounded up. Mamba's is a 16th of
+            the network's width, and its channels are twice that width.
         gate: as for `MinGRU`; ``None`` starts with log-uniform steps, `Steps`.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.

@@ -29,8 +29,9 @@ class GLA(Cell):
     not tied. A law is one of f, whose bias is the logit of f¹⁶. A refine gate acts on
     σ(z). q is divided by the root of a head's keys.
 
-    Source: arXiv 2312.06635; fla-org/flash-linear-attention@bc3b101d fla/layers/gla.py.
-    Its output gate and norm are left out.
+    Source: arXiv 2312.06635; fla-org/flash-linear-attention@bc3b101d fla/layers/gla.py,
+    where the layer alone draws the bias as `torch.nn.Linear` does and the model sets it
+    to 0. Its output gate and norm are left out.
 
     Arguments:
         input_size: I, features of the input.
@@ -122,7 +123,8 @@ class MLSTM(Cell):
 
     Source: arXiv 2405.04517; NX-AI/xlstm@032a6fb xlstm/blocks/mlstm/cell.py and
     backends.py, whose gates read q, k and v, here the input that all three come from.
-    Its convolution, norm and output gate are left out.
+    Its convolution, norm and output gate are left out. q, k and v are dense products,
+    there in blocks of four features.
 
     Arguments:
         input_size: I, features of the input.
@@ -169,7 +171,7 @@ class MLSTM(Cell):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The gates' weights at 0, so that they start as constants; b_i ~ N(0, 0.1)."""
+        """The gates' weights at 0, to start as constants; b_i ~ N(0, 0.1²)."""
         super().reset_parameters()
         nn.init.zeros_(self.gate_weight)
 

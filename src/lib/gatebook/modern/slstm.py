@@ -28,7 +28,7 @@ class SLSTM(Cell):
     Source: arXiv 2405.04517; NX-AI/xlstm@032a6fb xlstm/blocks/slstm/cell.py;
     NX-AI/flashrnn@d73fb52 flashrnn/alternating/flashrnn_backward_cut.cu. There m = z_i
     only where all n are 0 (the CUDA code: where each is, as here). Convolution and
-    norm are left out.
+    norm are left out, and the gates read all of x, there each head its own part.
 
     Arguments:
         input_size: I, features of the input.
@@ -68,6 +68,7 @@ class SLSTM(Cell):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
+        gate = Gate(Graded(heads=heads)) if gate is None else gate
         super().__init__(input_size, hidden_size, gate, seed)
         self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}

@@ -36,7 +36,7 @@ def _check_range(low: float, high: float, least: float, most: float) -> None:
 class LogUniform(Constant):
     """1 / (1 - f) is log-uniform: every scale has the same share of the units.
 
-    The start of S4 and Mamba as a law of timescales, with the ends chosen in steps.
+    The law of S4 and Mamba as one of timescales, with the ends chosen in steps.
 
     Arguments:
         low: the shortest timescale, more than 1 step.
@@ -60,7 +60,10 @@ class LogUniform(Constant):
 
 @dataclass(frozen=True)
 class Steps(Constant):
-    """f = exp(-Δ) with a log-uniform step Δ, as S4 and Mamba start.
+    """f = exp(-Δ) with a log-uniform step Δ, as Mamba's first state starts.
+
+    S4 draws Δ by the same law, but its states decay by exp(-Δ / 2): its start is
+    ``Steps(0.0005, 0.05)``, with timescales from 20 to 2,000 steps.
 
     Sources: state-spaces/mamba@e9594ce mamba_ssm/modules/mamba_simple.py,
     state-spaces/s4@e757cef models/s4/s4d.py.
@@ -158,7 +161,16 @@ class Graded(Constant):
         check_count("heads", self.heads)
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
-        """The same in each head, shape (units,)."""
+        """The same in each head, shape (units,).
+
+        Raises:
+            ValueError: if the heads do not share the units evenly.
+        """
+        if units % self.heads:
+            raise ValueError(
+                f"heads of Graded is {self.heads} for {units} units; allowed: a number "
+                "that divides it"
+            )
         place = torch.linspace(0, 1, units // self.heads)
         power = 0.3 + 1.3 * self.layer / max(self.layers - 1, 1)
         return (5 - 12 * place**power).repeat(self.heads)

@@ -133,7 +133,9 @@ class Bounds(nn.Module):
 
     Layer k's is the sum of the first k rows of softmax(Γ) over layers: 0 in the first,
     k / layers at the start, below 1. It is P2's ordered gate, cumax, in depth.
-    Give one object to all layers' `HGRN`.
+    The first row comes first as in the authors' README; flash-linear-attention leaves
+    it out in place of the last, the same in another order. Give one object to all
+    layers' `HGRN`.
 
     Arguments:
         layers: L, how many layers share it.

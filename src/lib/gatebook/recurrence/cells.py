@@ -106,7 +106,7 @@ class GRUCore:
 
     @property
     def one_product(self) -> bool:
-        """Whether a step needs no recurrent product but that of the old state."""
+        """Whether a step needs no recurrent product except that of the old state."""
         return self.reset != "before"
 
     def recurrent(
@@ -154,7 +154,7 @@ class GRUCore:
         Where s has acted before the product, or there is none, it is left out here.
 
         ``c`` is the state that the linear path reads, ``h`` the one that the gates
-        read: they are one tensor but for h-detach and c-detach. The new state is
+        read: they are one tensor except with h-detach and c-detach. The new state is
         returned twice.
         """
         sizes = self.blocks()

@@ -136,7 +136,7 @@ class Gated(nn.Module):
         return replace(weights, bias_ih=weights.bias_ih + own)
 
     def _step(self, dtype: torch.dtype) -> Step:
-        """The short way of one step, laid out anew where gate or dtype changed."""
+        """The fast path for one step, set up again if gate or dtype changed."""
         laid_out = self._laid_out
         if (
             laid_out is None
@@ -161,7 +161,7 @@ class Gated(nn.Module):
                 self._restart(name)
 
     def _restart(self, name: str) -> None:
-        """Draw one weight or bias anew."""
+        """Draw one weight or bias again."""
         value = getattr(self, name)
         through = is_parametrized(self, name)
         value = torch.empty_like(value) if through else value

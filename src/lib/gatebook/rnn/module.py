@@ -317,14 +317,14 @@ class LSTM(RNN):
         single_bias: keeps ``bias_hh`` at 0 and does not train it: one bias per layer,
             as in the code of P1. With two, Adam moves a gate twice as far.
         gate_bias: where the gate's own bias b_f is. ``"inside"`` puts its law into
-            ``bias_ih``, whose blocks then train apart. ``"shared"`` keeps ONE trained
-            vector ``gate_bias`` that is added to f and subtracted from r, or from i
-            (P2 Listing 2): under Adam f then moves three times as far a step. With
-            ``"fixed"`` it is not trained (the later code, S4 ``gate.py``).
+            ``bias_ih``, whose blocks are trained separately. ``"shared"`` keeps ONE
+            trained vector ``gate_bias`` that is added to f and subtracted from r, or
+            from i (P2 Listing 2): under Adam f then moves three times as far per
+            step. With ``"fixed"`` it is not trained (the later code, S4 ``gate.py``).
         seed: seed of the module's own random streams (noise, detaching, zoneout,
             dropout, weight drop); ``None`` draws one from torch's default generator
             when the first training pass needs it, see `gatebook.random.Streams`.
-        proj_size: 0, as there are no projections; here for torch's callers.
+        proj_size: 0, as there are no projections; for callers of torch's modules.
         device: where the parameters live.
         dtype: their dtype.
 

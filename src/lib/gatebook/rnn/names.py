@@ -1,7 +1,7 @@
 """A ``state_dict`` names the gate that its weights are for.
 
-Gates have rows of equal shape, so that shapes do not say whose weights these are. A
-state therefore holds, beside the weights, ``gate_name``: what the module computes in
+Gates have rows of equal shape, so shapes do not say whose weights these are. A
+state therefore holds, besides the weights, ``gate_name``: what the module computes in
 evaluation, as the bytes of a short text. Being a tensor, it goes through every format
 (a plain dictionary, safetensors, a prefix put on or taken off), and loading into a
 module that computes something else is refused. Initialisation, noise and gradient
@@ -12,7 +12,7 @@ moves, averages or counts it. A gate that evaluates as torch's own has none, so 
 its state is exactly that of `torch.nn.LSTM` or `torch.nn.GRU`, both ways with
 ``strict=True``.
 
-Random streams are not in a state: a run that goes on from one draws other noise.
+Random streams are not in a state: a run that continues from one draws other noise.
 ``gatebook.training.checkpoint`` stores them, too.
 """
 
@@ -25,7 +25,6 @@ from jaxtyping import UInt8
 from torch import Tensor, nn
 
 from gatebook.gates import (
-    Chrono,
     Constant,
     Gate,
     Gumbel,
@@ -33,7 +32,6 @@ from gatebook.gates import (
     Ordered,
     Sharpened,
     Tied,
-    Uniform,
 )
 
 Core = Any
@@ -82,10 +80,11 @@ def _auxiliary(core: Core) -> str:
 
 
 def _curve(gate: Gate) -> str:
-    """The activation without its start, in which three of the four differ alone."""
+    """The activation without its start, by which alone all but the ordered differ."""
     kind = type(gate.activation)
-    known = {Constant: "sigmoid", Chrono: "sigmoid", Uniform: "sigmoid"}
-    return (known | {Ordered: "cumax"}).get(kind, kind.__name__)
+    if (kind.forget, kind.input) == (Constant.forget, Constant.input):
+        return "sigmoid"
+    return "cumax" if kind is Ordered else kind.__name__
 
 
 def temperature(gate: Gate) -> list[str]:

@@ -21,7 +21,7 @@ def record(model: nn.Module) -> Iterator[Record]:
     the block. A reverse direction's time runs backwards, as it was computed.
 
     A ``PackedSequence`` gives packed gates: ``.data``, of shape (steps of all
-    sequences, units), holds the real steps only, so that its mean excludes
+    sequences, units), holds only the real steps, so its mean excludes
     padding; `torch.nn.utils.rnn.pad_packed_sequence` gives (T, B, units). Where a
     batch is padded but not packed, the padding is input like any other, and is
     recorded.
@@ -32,8 +32,12 @@ def record(model: nn.Module) -> Iterator[Record]:
     the addresses (allocation, usage, links, the weights by which it wrote and read),
     what the controller asked, the memory after the step, and the gate that overwrites.
 
+    A cell of `gatebook.modern` has one layer, too, with its effective forget gates: one
+    for each unit, (T, B, H), or as many as its state has factors.
+
     Arguments:
-        model: an `LSTM`, a `GRU`, an `RMC` or a `DNC`, or a module that holds one.
+        model: an `LSTM`, a `GRU`, an `RMC`, a `DNC` or a cell of `gatebook.modern`, or
+            a module that holds one.
 
     Raises:
         ValueError: if ``model`` holds no such layer, or more than one.

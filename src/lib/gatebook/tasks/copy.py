@@ -4,7 +4,7 @@ P2 (UR-LSTM §3.1, D.1), ``form="one-hot"``: ten tokens from 1..8, N blanks (0),
 markers (9), one-hot; length N + 20; the loss is taken on the last ten steps only.
 A model that knows nothing has loss log 8.
 
-P3 (h-detach §4.1), ``form="scalar"``: the same tokens as one float a step; ten
+P3 (h-detach §4.1), ``form="scalar"``: the same tokens as one float per step; ten
 tokens, N - 1 blanks, one delimiter (9), ten blanks; the target is blank until the
 last ten steps, and the loss is the mean over all N + 20 steps. The report says
 that the first ten are drawn from ten symbols; the published code draws from

@@ -1,9 +1,9 @@
 """Multi-query associative recall (MQAR, Arora et al. 2023): which value has a key?
 
 The first 2P symbols are P pairs of a key and its value, all different. Then each key
-comes once more, at a random step, with random symbols between; there the value must
-be named. A state that holds one number for each unit has to keep all pairs apart by
-itself; a matrix state is made for it.
+comes once more, at a random step, with random symbols in between; there the value
+must be named. A state that holds one number for each unit has to keep all pairs apart
+by itself; a matrix state is made for it.
 """
 
 import math

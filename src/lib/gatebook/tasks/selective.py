@@ -1,9 +1,9 @@
-"""Selective copying: the copying task with its tokens at random places.
+"""Selective copying: the copying task with its tokens at random steps.
 
-Ten tokens from 1..8 stand in their order at ten random steps of the first N + 10, with
+Ten tokens from 1..8 come in order at ten random steps of the first N + 10, with
 blanks (0) between them; ten markers (9) follow, at which the tokens must be named. A
 network that only counts steps cannot do it: it must see what is a token. The sizes are
-those of `Copy`, so that the two differ in the places alone. The task is the
+those of `Copy`, so the two differ only in the steps. The task is the
 ``copying`` of state-spaces/s4 with ``variable=True``; Gu and Dao (2023) call it
 selective copying.
 """
@@ -23,7 +23,7 @@ from gatebook.tasks.copy import BLANK, MARKER, SYMBOLS, TOKENS
 
 @dataclass(frozen=True)
 class SelectiveCopy:
-    """Name ten tokens that stood at random places among N blanks.
+    """Name ten tokens that were at random steps among N blanks.
 
     Arguments:
         length: N, the number of blanks.

@@ -124,7 +124,7 @@ def _at_hand(name: str) -> str:
 
 
 def _verses(name: str, entry: dict[str, Any]) -> tuple[Raw, str]:
-    """A verse a line; whole books in each part, as in the King James Version."""
+    """One verse per line; whole books in each part, as in the King James Version."""
     german = _elberfelder(entry["embedded"])
     english = _asv()
     if len(german) != len(english):

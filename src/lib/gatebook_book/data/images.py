@@ -245,8 +245,8 @@ def _cifar_hub() -> ImageSet:
         if images.shape != (count, 32, 32, 3) or (each != count // 10).any():
             raise DataError(
                 f"images of cifar10 from {entry['hub']} have shape {images.shape} and "
-                f"counts {each.tolist()} a class; allowed: {(count, 32, 32, 3)} and "
-                f"{count // 10} a class"
+                f"counts {each.tolist()} per class; allowed: "
+                f"{(count, 32, 32, 3)} and {count // 10} per class"
             )
         splits[split] = images, labels
     return _image_set(

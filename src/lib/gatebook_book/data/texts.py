@@ -64,7 +64,7 @@ def _at_hand(name: str) -> str:
 
 
 def _kjv(name: str) -> tuple[Parts, str]:
-    """A verse a line; whole books in each part.
+    """One verse per line; whole books in each part.
 
     The text is the one long string in a module of the package. It is cut out, not
     imported: the module's tables would take longer than the text.

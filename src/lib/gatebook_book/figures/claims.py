@@ -33,7 +33,7 @@ ROW, LETTER, WIDTH = 16, 6.2, 100
 
 
 def of_page(page: str, caption: str = "") -> HTML:
-    """The claims that a page tests, for its section "Paper and here".
+    """The claims that a page tests, for its section "Paper vs. this book".
 
     The scale stands in the caption if all rows share it, and else in each row.
     """
@@ -51,7 +51,7 @@ def table(
     with_scale: bool = True,
     with_page: bool = False,
 ) -> HTML:
-    """Claims, a line each; quote, rule and runs unfold.
+    """Claims, one line each; quote, rule and runs unfold.
 
     Arguments:
         rows: of the ledger.
@@ -59,7 +59,7 @@ def table(
         with_scale: whether each line names its runs' size.
         with_page: whether each line links to its page, and the table can be filtered.
     """
-    heads = ("verdict", "claim", "paper", "here")
+    heads = ("verdict", "claim", "paper", "this book")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     lines = _shared_lines(rows)
     body = "".join(
@@ -75,13 +75,13 @@ def table(
 
 
 def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
-    """All verdicts at a glance: one square a claim, a line for each paper.
+    """All verdicts at a glance: one square per claim, a line for each paper.
 
     Arguments:
         rows: of the ledger.
         ledger: address of the page that has their `table`, this one by default.
     """
-    lines = {paper: "" for paper in ("P1", "P2", "P3", "ours")}
+    lines = {paper: "" for paper in ("P1", "P2", "P3", "others", "ours")}
     for row, anchor in _anchored(rows):
         kind, sign = KINDS[row.verdict]
         words = _text(f"{row.verdict}: {row.claim}")
@@ -97,9 +97,11 @@ def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
 
 
 def paper_of(row: Row) -> str:
-    """``"P1"``, ``"P2"``, ``"P3"``, or ``"ours"``."""
+    """``"P1"``, ``"P2"``, ``"P3"``, ``"ours"``, or ``"others"`` for other people's."""
     found = re.match(r"P[123]\b", row.source)
-    return found[0] if found else "ours"
+    if found:
+        return found[0]
+    return "ours" if row.source.startswith("our") else "others"
 
 
 def _anchored(rows: Sequence[Row]) -> list[tuple[Row, str]]:
@@ -125,7 +127,7 @@ def _row(row: Row, anchor: str, where: Place, with_scale: bool, with_page: bool)
         "verdict": chip(row.verdict),
         "claim": _claim(row, with_page),
         "paper": _text(row.paper),
-        "here": (_dots(row, where) if row.values else "–") + scale,
+        "this book": (_dots(row, where) if row.values else "–") + scale,
     }
     body = "".join(f'<td data-head="{k}">{v}</td>' for k, v in cells.items())
     return f'<tr id="{anchor}" {marks}>{body}</tr>'
@@ -162,7 +164,7 @@ def _facts(row: Row) -> dict[str, str]:
         "figure": _text(row.metric.replace("_", " ")),
         "runs": str(row.runs or ""),
         "diverged": str(row.diverged or ""),
-        "here": _text(row.ours),
+        "this book": _text(row.ours),
         **rules,
         "dates": _text(days + first),
         "evidence": _text(row.evidence),
@@ -172,7 +174,7 @@ def _facts(row: Row) -> dict[str, str]:
 
 
 def _dots(row: Row, where: Place) -> str:
-    """One line a method with a dot for each run, and the median beside it."""
+    """One line per method with a dot for each run, and the median beside it."""
     names = max(46.0, 8 + LETTER * max(map(len, row.values)))
     width, height = names + WIDTH + 52, ROW * len(row.values)
     lines = "".join(

@@ -76,7 +76,8 @@ def _histogram(ax: Axes, runs: Sequence[Run], key: str, method: str) -> None:
         alpha = 0.45 if filled else 1.0
         ax.stairs(shares, edges, fill=filled, alpha=alpha, color=colour, label=mode)
     ax.set_xlim(0, 1)
-    ax.set_xticks([0, 0.1, 0.5, 0.9, 1], ["0", ".1", "½", ".9", "1"])
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+    ax.set_xticks([0.1, 0.9], minor=True)
     ax.set_ylim(bottom=0)
 
 
@@ -109,7 +110,7 @@ def moves(runs: Sequence[Run], layers: Sequence[int] = (1, 2)) -> Figure:
 def heat(
     sentence: dict[str, Any], gates: dict[str, list[float]], alignment: str = "read"
 ) -> Figure:
-    """P1's Figure 4: mean gates over the words of one sentence, a row a gate.
+    """P1's Figure 4: mean gates over the words of one sentence, one row per gate.
 
     Arguments:
         sentence: as `gatebook_book.studies.inside.figure_four` gives it.
@@ -214,7 +215,9 @@ def periods(runs: Sequence[Run], layers: Sequence[str]) -> Figure:
         ax.set(xscale="log", yscale="log", title=layer)
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
-    fig.supxlabel("D, steps", fontsize=10)
+    for ax in axes.flat[len(layers) - columns : len(layers)]:
+        ax.set_xlabel("D, steps")
+        ax.xaxis.set_tick_params(labelbottom=True)
     fig.supylabel("share of units above D", fontsize=10)
     _legend(fig, axes.flat[0])
     return fig

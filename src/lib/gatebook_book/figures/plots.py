@@ -165,7 +165,7 @@ def median_of_seeds(
     if values.ndim != 2 or values.shape[1] != len(x):
         raise ValueError(
             f"curves of {method!r} have shape {values.shape}; "
-            f"allowed: (runs, {len(x)}), one value a step"
+            f"allowed: (runs, {len(x)}), one value per step"
         )
     steps, values = _some(np.asarray(x, dtype=float), values)
     if len(values) > 1:

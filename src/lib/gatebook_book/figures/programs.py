@@ -97,7 +97,7 @@ def _panel(ax: Axes, runs: Sequence[Run], score: str, guess: float) -> None:
 
 
 def _legend(fig: Figure, axes: Iterable[Axes], by_gate: bool = True) -> None:
-    """One entry a gate, or a method, below all panels."""
+    """One entry per gate, or method, below all panels."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for line, name in zip(*ax.get_legend_handles_labels(), strict=True):

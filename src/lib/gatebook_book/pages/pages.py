@@ -30,7 +30,7 @@ PROFILES = ("smoke", "book", "laptop", "own", "paper")
 RULES: dict[str, Callable[[str, Any], None]] = {
     r"(\w+_)?(steps|sizes?|lengths?|layers)": check_count,
     r"evaluate_every|width|epochs|bptt|units|samples|draws|sequences": check_count,
-    r"points|networks|distance|judged|window|checks|cutoffs|downsize|targets": (
+    r"points|networks|distance|(\w+_)?judged|window|checks|cutoffs|downsize|targets": (
         check_count
     ),
     r"nesting|slots|heads|rows|reads|(\w+_)?updates|note_every|walks": check_count,
@@ -278,11 +278,11 @@ def read_profile(profile: str) -> dict[str, dict[str, Any]]:
     """A profile's parameters by page.
 
     Raises:
-        ValueError: for an unknown profile, or a file that is no YAML.
+        ValueError: for an unknown profile, or a file that is not valid YAML.
     """
     check_choice("profile", profile, PROFILES)
     path = root() / "book" / "profiles" / f"{profile}.yaml"
     try:
         return _yaml(read_text(path)) or {}
     except yaml.YAMLError as error:
-        raise ValueError(f"profile {path} is no YAML: {error}") from error
+        raise ValueError(f"profile {path} is not valid YAML: {error}") from error

@@ -1,4 +1,4 @@
-"""The results store: one JSON file a run, written whole or not at all."""
+"""The results store: one JSON file per run, written whole or not at all."""
 
 import contextlib
 import datetime

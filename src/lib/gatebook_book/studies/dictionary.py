@@ -1,6 +1,6 @@
-"""A word-by-word dictionary learnt from pairs: IBM model 1 (Brown et al. 1993).
+"""A word-by-word dictionary learned from pairs: IBM model 1 (Brown et al. 1993).
 
-It knows which words go together and nothing of their order: a mark to beat.
+It knows which words go together and nothing about their order: a baseline to beat.
 """
 
 from collections.abc import Sequence

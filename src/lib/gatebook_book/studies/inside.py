@@ -235,17 +235,6 @@ def unit_auc(values: np.ndarray, chosen: np.ndarray, sentence: np.ndarray) -> fl
     return _mean(inside.auc_within(values.astype(float), chosen, sentence))
 
 
-def null_band(words: Words, layer: str, alignment: str, draws: int) -> list[float]:
-    """2.5 and 97.5 % of the AUC of "boundary" where words have no class."""
-    values = words.gates[layer, "forget", alignment]
-
-    def auc(flags: np.ndarray) -> float:
-        return float(inside.auc_within(values, flags, words.sentence).mean())
-
-    null = inside.permuted(auc, words.of("boundary"), words.sentence, draws=draws)
-    return [float(v) for v in np.quantile(null, (0.025, 0.975))]
-
-
 # -- passes ------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ TRACED = 8
 
 
 def program_scores(model: SequenceModel, task: Task, history: History) -> Any:
-    """A run on programs: how soon it learnt, and where it ended.
+    """A run on programs: how soon it learned, and where it ended.
 
     Returns:
         ``mean_loss``, the mean over all evaluations of the loss on programs of all
@@ -151,7 +151,7 @@ def kept_by_brackets(model: SequenceModel, task: Programs) -> dict[str, list[flo
 
     Returns:
         ``inside``: from the first opening bracket to the last closing one; and
-        ``after``: from there to the end of the program. Each has one value a unit,
+        ``after``: from there to the end of the program. Each has one value per unit,
         the mean over programs of the product of its forget gates.
     """
     programs = [p for p in task.drawn("none", 256) if ")" in p.text]

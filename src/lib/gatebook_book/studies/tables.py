@@ -68,7 +68,7 @@ FORMS = {
     "epochs": "{} epochs",
     "finetune": "{} of finetuning",
     "learning_rate": "rate {}",
-    "batch_size": "{} sequences a step",
+    "batch_size": "{} sequences per step",
     "train_size": "{:,} training images",
     "p": "p = {}",
     "delay": "D = {}",

@@ -78,7 +78,7 @@ def _axis(page: Page, text: str, together: bool) -> tuple[str, Parameter, list[s
         raise ValueError(
             f"unknown grid parameter {name!r} of page {page.name}; "
             f"{suggest(name, axes) if axes else 'it has none'} (of a list parameter, "
-            "one value a point)"
+            "one value per point)"
         )
     parameter, found = axes[name], values_of(f"grid {name}", values)
     if together and parameter.kind.startswith("list["):

@@ -94,7 +94,7 @@ class Pixels:
         validation_size: held-out images that scores are taken on at most;
             ``None`` takes all (P3: 10,000).
         source: as in `mnist` or `cifar10` of `gatebook_book.data.images`.
-        images: ``"mnist"``, one grey value a step, or ``"cifar10"``, three colours.
+        images: ``"mnist"``, one grey value per step, or ``"cifar10"``, three colours.
     """
 
     order: str = "plain"

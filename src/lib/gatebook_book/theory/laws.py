@@ -108,9 +108,9 @@ LAWS: dict[str, Law] = {
     ),
     "chrono": Law("chrono, T = 1000", "P2 eq. 17", lambda x: chrono(x, T_MAX)),
     "S4": Law(
-        "S4D, and Mamba's first state",
+        "S4D, whose states decay by exp(-Δ / 2)",
         "state-spaces/s4@e757cef models/s4/s4d.py",
-        lambda x: log_step(x, LEAST, MOST),
+        lambda x: log_step(x, LEAST / 2, MOST / 2),
     ),
     "Mamba": Law(
         "Mamba, all 16 states",
@@ -179,7 +179,8 @@ LAWS: dict[str, Law] = {
     ),
     "GLA": Law(
         "GLA, all units alike",
-        "fla-org/flash-linear-attention@bc3b101d fla/layers/gla.py",
+        "fla-org/flash-linear-attention@bc3b101d fla/layers/gla.py, its bias set to 0 "
+        "by fla/models/gla/modeling_gla.py",
         lambda x: grid(x, [-16 / _log1m(0.5)]),
     ),
     "minGRU": Law(

@@ -42,8 +42,8 @@ const LAWS = [
     survival: (x) => uniform(x, 1 / D, 1 - 1 / D, 1) },
   { name: "chrono", words: "chrono, T = 1000", method: "C", dash: "none",
     survival: (x) => chrono(x, T) },
-  { name: "S4", words: "S4, Mamba's 1st state", method: "LSTM", dash: "none",
-    survival: (x) => logStep(x, LOW, HIGH) },
+  { name: "S4", words: "S4", method: "LSTM", dash: "none",
+    survival: (x) => logStep(x, LOW / 2, HIGH / 2) },
   { name: "Mamba", words: "Mamba, all states", method: "LSTM", dash: "9 3",
     survival: (x) => states(x, LOW, HIGH, 16) },
   { name: "Mamba-2", words: "Mamba-2", method: "LSTM", dash: "4 3",
@@ -112,7 +112,7 @@ function sharesAlong(parent) {
 /** A row for each chosen model, as high as they are together. */
 function sharesAtOne(parent) {
   const frame = svg("svg", { role: "img", class: "panel" }, parent);
-  svg("title", {}, frame, "The shares at the chosen horizon, one row a model");
+  svg("title", {}, frame, "The shares at the chosen horizon, one row per model");
   const [left, right] = [4, 336];
   const rows = LAWS.map(({ words, method, dash }) => {
     const row = svg("g", {}, frame);

@@ -22,7 +22,7 @@ class NoisyGate(Widget):
     Arguments:
         alpha: pre-activation α, from -6 to 6.
         tau: temperature τ, from 0.1 to 2.
-        p: probability that a gate gets noise; 1 is the paper's text, 0.2 its code.
+        p: ρ, probability that a gate gets noise; 1 is the paper's text, 0.2 its code.
         epsilon: how near to 0 or 1 counts as shut or open, from 0.01 to 0.49.
         seed: seed of the samples.
 
@@ -58,7 +58,7 @@ class NoisyGate(Widget):
 
     @traitlets.observe("seed")
     def _draw(self, change: Any = None) -> None:
-        """Two uniform numbers a sample: U makes the noise, V < p lets it in."""
+        """Two uniform numbers per sample: U makes the noise, V < p lets it in."""
         own = generator(self.seed, "NoisyGate")
         draws = torch.rand(SAMPLES, 2, generator=own, dtype=torch.float64)
         # Few digits keep pages small; 0 and 1 have no logit.

@@ -290,7 +290,7 @@ function answersPicture(parent) {
   };
 }
 
-/** One row a sequence; a wrong answer is struck out. */
+/** One row per sequence; a wrong answer is struck out. */
 function tokens(cells, { answers, target }, own) {
   const batch = target.length / 10;
   cells.forEach((cell, k) => {

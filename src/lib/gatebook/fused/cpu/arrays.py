@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 SMALL = 2**17
-"""Bytes below which an array is cheaper made anew than looked up."""
+"""Bytes below which making an array is cheaper than looking one up."""
 
 
 class Pool:
     """Arrays that wait to be used again, those used longest ago dropped first.
 
     The C library hands a large array back to the system when it is freed, and every
-    page of the next one is then filled anew; that takes as long as the arithmetic.
+    page of the next one is then filled again; that takes as long as the arithmetic.
 
     Arguments:
         most: bytes that may wait.

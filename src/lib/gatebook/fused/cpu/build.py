@@ -169,7 +169,7 @@ def compile_to(text: str, file: Path, *flags: str) -> None:
     Arguments:
         text: the C.
         file: where the library goes.
-        flags: for the compiler, beside `FLAGS`; of two that differ the last counts.
+        flags: for the compiler, besides `FLAGS`; of two that differ the last counts.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(dir=file.parent) as folder:

@@ -1,8 +1,8 @@
 """The C code's work, split over threads.
 
 They are PyTorch's own threads where its OpenMP library can be found in the process.
-That library lets a thread that has nothing to do look for work for a while, on a
-processor that threads of another crew would then have to share.
+That library lets an idle thread look for work for a while, on a
+processor that the threads of another pool would then have to share.
 
 Threads wait for each other at the end of a piece of work, and some within it. Where
 other programs hold the processors, a thread that is awaited may not run for some
@@ -67,7 +67,7 @@ class Crowd:
     until: float = 0.0
 
     def note(self, late: bool) -> None:
-        """Learn from a work of several threads."""
+        """Learn from a piece of work on several threads."""
         if late:
             self.until = time.monotonic() + self.pause
             self.pause = min(2 * self.pause, LONGEST)

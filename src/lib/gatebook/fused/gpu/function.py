@@ -18,7 +18,7 @@ from gatebook.recurrence.scan import Draws, Pass, Result, Weights
 
 
 def plain(core: Core) -> Core:
-    """The core but for its gradient rule, which the draws carry out."""
+    """The core without its gradient rule, which the draws carry out."""
     return with_gate(core, replace(core.gate, gradient=Full()))
 
 
@@ -42,7 +42,7 @@ def _arrays(given: Pass) -> dict[str, Tensor | None]:
 
 
 def run_many(passes: Sequence[Pass]) -> list[Result]:
-    """Several models at once: one product and one kernel a step.
+    """Several models at once: one product and one kernel per step.
 
     Runs on a CPU too where ``TRITON_INTERPRET=1`` was set before Triton was imported.
 

@@ -1,4 +1,4 @@
-"""The loop over time on a GPU: a product and one kernel a step, replayed as a graph.
+"""The loop over time on a GPU: one product and one kernel per step, as a graph.
 
 All steps of a pass go to the GPU at once: its second run records them as a CUDA graph,
 which later runs replay. What is random enters through tensors, so one graph serves

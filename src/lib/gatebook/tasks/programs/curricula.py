@@ -1,8 +1,9 @@
 """How hard the programs of a step are: a function of the step and of chance alone.
 
 Both originals let a curriculum advance when the scores of the model say so. A batch
-here depends on the seed and the step only, so that all methods read the same programs
-and a run that stops goes on as it would have: a level lasts ``advance_every`` steps.
+here depends only on the seed and the step, so all methods read the same programs
+and a run that stops continues as it would have: a level lasts ``advance_every``
+steps.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The task: programs in, answers out, one character a step."""
+"""The task: programs in, answers out, one character per step."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ SAMPLE = 8192
 class Programs:
     """Read a program, then write its result while the input is silent.
 
-    A sequence is its program, one character a step and one-hot; then S zero vectors,
+    A sequence is its program, one character per step, one-hot; then S zero vectors,
     at which the characters of the answer are to be written; then padding, zeros too.
     S is `steps_read`. A core reads from left to right, so nothing that is read
     depends on the padding. This is one pass of what Santoro et al. (2018) do in two: an
@@ -281,7 +281,7 @@ def constant_guess(target: Int[Tensor, "S B"]) -> tuple[float, float]:
     """Loss and accuracy of the best answer that does not look at the program.
 
     At each position it has the distribution of the characters there, and names the
-    most frequent one; how long an answer is, it is told.
+    most frequent one. It is given the length of each answer.
 
     Example:
         >>> constant_guess(torch.tensor([[1, 1, 2, 1], [7, -100, -100, -100]]))[1]
