@@ -164,7 +164,7 @@ const steps = (v) => `${number(v, 4)} steps`;
 
 export default widget({
   name: "Horizon",
-  title: "Who serves a horizon at the start",
+  title: "Units that serve a horizon at the start",
   sliders: [{ name: "horizon", words: "horizon", symbol: "L", text: steps }],
   choices: [{
     name: "models", words: "models",
