@@ -100,6 +100,22 @@ def test_signatures_are_as_written_and_short_names_are_links(tmp_path):
     assert "generated/torch.nn.LSTM.html" in page
 
 
+def test_a_name_that_two_packages_have_is_the_own_ones(tmp_path):
+    both = ("language", "translate")
+    parts = [
+        f".. automodule:: gatebook.{one}.recipe\n   :members: Recipe\n\n"
+        f".. automodule:: gatebook.{one}.train\n   :members: fit\n\n"
+        for one in both
+    ]
+    parts.append(".. autofunction:: gatebook.language.windows.draw_length\n")
+    code, warnings, page = made(tmp_path, "Page\n====\n\n" + "".join(parts))
+    assert code == 0, warnings
+    for one in both:
+        own = page.split(f'id="gatebook.{one}.train.fit"')[1].split("<dd>")[0]
+        links = re.findall(r'href="#(gatebook\.\w+\.recipe\.Recipe)"', own)
+        assert links == [f"gatebook.{one}.recipe.Recipe"]
+
+
 def test_a_name_that_leads_nowhere_is_a_warning(tmp_path):
     code, warnings, _ = made(tmp_path, "Page\n====\n\n`NoSuchName` stands here.\n")
     assert code != 0

@@ -4,7 +4,7 @@
 `bitext`, `words`       pairs of lines, and how lines become words
 `subwords`, `corpus`    pieces of words, one table for both languages; ids
 `batches`               sentences of one length side by side
-`model`, `paper`        two networks: `between` is fast, `paper` is P1's code
+`model`, `paper`        two networks: a fast one, and that of P1's code
 `recipe`, `train`       a fixed number of updates
 `search`                beam search
 `scores`, `judge`       BLEU, chrF, the paired bootstrap

@@ -28,7 +28,8 @@ class Bitext:
         name: of the set.
         parts: ``"train"``, ``"valid"``, ``"test"``, and whatever else there is to
             judge with.
-        cuts: how lines of either side are cut into words: names of `words.CUTS`.
+        cuts: how lines of either side are cut into words: names of
+            `gatebook.translate.words.CUTS`.
         origin: one line on where the pairs come from.
         title: the set's full name.
         licence: as its owner states it.
@@ -80,7 +81,7 @@ def made(
     Arguments:
         name: of the set.
         raw: the lines of each part, source and target.
-        cuts: how; names of `words.CUTS`.
+        cuts: how; names of `gatebook.translate.words.CUTS`.
         facts: ``origin``, ``title``, ``licence``.
 
     Raises:

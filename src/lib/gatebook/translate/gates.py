@@ -47,9 +47,9 @@ def standing(model: TranslationModel, batch: Batch) -> dict[str, float]:
     """How the decoder's gates stand in evaluation mode, over the batch's real steps.
 
     Returns:
-        for each layer and each of `WATCHED`, such as ``"decoder.0 effective_forget"``:
-        the same with `` mean``, and with `` ends`` the share of values that are below
-        0.1 or at least 0.9.
+        for each layer and each of ``WATCHED``: ``"decoder.0 effective_forget mean"``
+        and so on, and with ``ends`` in place of ``mean`` the share of values that are
+        below 0.1 or at least 0.9.
     """
     found = {}
     with evaluating(model):

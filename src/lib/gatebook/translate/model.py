@@ -1,4 +1,4 @@
-"""The variant `between`: every LSTM runs over its whole sequence in one fused scan.
+"""The variant ``between``: every LSTM runs over its whole sequence in one fused scan.
 
 The published code's first decoder layer waits for the context at each step, so that
 nothing can be computed ahead. Here the first layer reads the words alone, all steps at

@@ -1,4 +1,4 @@
-"""The variant `paper`: the network of P1's published code, step by step.
+"""The variant ``paper``: the network of P1's published code, step by step.
 
 The text of P1 and its code (zhuohan123/g2-lstm, ``machine-translation/models``) differ.
 Here is the code's network:

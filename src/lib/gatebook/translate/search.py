@@ -2,11 +2,8 @@
 
 All open hypotheses of all sentences are the rows of one batch. Those that end leave it,
 and the beam of their sentence shrinks by one, as in P1's code; a sentence is done when
-none of its beam is open. The score of a hypothesis y is
-
-    log p(y) / |y|^α,
-
-the eos counted in |y|. α = 1, P1's, is the mean log-probability of a token.
+none of its beam is open. The score of a hypothesis y of n tokens, its eos counted, is
+log p(y) / n^α. With α = 1, which is P1's, that is the mean log-probability of a token.
 """
 
 from collections.abc import Sequence
@@ -22,7 +19,7 @@ from gatebook.translate.base import State, TranslationModel
 from gatebook.translate.batches import padded
 from gatebook.translate.subwords import EOS
 
-ROWS = 400
+ROWS = 1000
 """Hypotheses that are open at once, at most; the translations do not depend on it."""
 
 

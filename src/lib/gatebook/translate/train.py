@@ -54,7 +54,7 @@ def fit(
         curves, from before the first update on: ``loss`` and ``train_loss``, in nats a
         token, of the validation pairs and of the training batches since the last
         validation, noise and dropout on; and how the decoder's gates stand on the
-        first validation pairs (`gates.standing`).
+        first validation pairs (`gatebook.translate.gates.standing`).
 
     Raises:
         ValueError: for a corpus of another vocabulary.

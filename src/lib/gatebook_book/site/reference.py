@@ -6,6 +6,7 @@ links from the short names that docstrings use.
 
 import ast
 import dataclasses
+import importlib
 import inspect
 import pkgutil
 import textwrap
@@ -88,6 +89,20 @@ def quote(
             text.append(nodes.Text(f'"{inner}"'))
 
 
+def qualify(app: Sphinx, doctree: nodes.document) -> None:
+    """Short names get the path that they have where they are written.
+
+    Packages share some names: language models and translation both have a ``Recipe``.
+    """
+    for node in doctree.findall(pending_xref):
+        target, module = node.get("reftarget", ""), node.get("py:module")
+        if node.get("refdomain") == "py" and module and "." not in target:
+            found = getattr(importlib.import_module(module), target, None)
+            own = getattr(found, "__module__", "") if callable(found) else ""
+            if str(own).startswith("gatebook."):
+                node["reftarget"] = f"{own}.{getattr(found, '__qualname__', target)}"
+
+
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Node | None:
@@ -140,5 +155,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.napoleon")
     app.connect("autodoc-process-signature", written)
     app.connect("object-description-transform", quote)
+    app.connect("doctree-read", qualify)
     app.connect("missing-reference", resolve)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
