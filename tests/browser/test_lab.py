@@ -27,7 +27,7 @@ CELLS = [
     *(f"made[{k}]" for k in range(len(NAMES))),
 ]
 NUMBERED = re.compile(r"\[\d+\]")
-SET = {"p": 0.5, "tau": 1.5, "r": 0.25, "x": 10.0}
+SET = {"p": 0.5, "sentence": 3, "horizon": 30.0, "tau": 1.5, "r": 0.25, "x": 10.0}
 ASSIGN = "\n".join(f"made[{k}].{name} = {SET[name]}" for k, name in enumerate(SET))
 TELL = (
     "import json\nprint(json.dumps([{name: getattr(w, name) for name in w.ranges()} "
@@ -109,7 +109,9 @@ def run_cells(page: Page, first: int, count: int) -> None:
 
 
 def values(widget: Locator) -> dict[str, float]:
-    return json.loads(widget.get_attribute("data-drawn") or "")["values"]
+    """The sliders' values, without lists such as the boxes of `Horizon`."""
+    found = json.loads(widget.get_attribute("data-drawn") or "")["values"]
+    return {name: value for name, value in found.items() if not isinstance(value, list)}
 
 
 def kernel_values(page: Page) -> list[dict[str, float]]:
