@@ -91,8 +91,10 @@ CLASSES: dict[str, frozenset[str]] = {
         "not n't"
     ),
 }
-"""The closed classes of English, of the Bible of 1901 as of today. A word is in one of
-them, the one that is its most frequent; see `AMBIGUOUS`."""
+"""The closed classes of English, of the Bible of 1901 as of today.
+
+A word is in one of them, the one that is its most frequent; see `AMBIGUOUS`.
+"""
 
 BOUNDARY = ("mark", "coordinator", "subordinator")
 """What can stand between two clauses."""

@@ -76,7 +76,7 @@ class Recall:
         return self.length - 2 * self.pairs
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Input (T, B, V), one-hot; target (T - 2P, B), `NOTHING` where none is."""
+        """Input (T, B, V), one-hot; target (T - 2P, B), -100 where none is."""
         return self._make(self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
