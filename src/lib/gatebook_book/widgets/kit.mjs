@@ -51,7 +51,7 @@ function svg(tag, attributes, parent, text) {
 
 function furnish(made, attributes, parent, text) {
   set(made, attributes);
-  if (text !== undefined) made.textContent = text;
+  if (text !== undefined) made.append(text); // a node even if there is no text yet
   parent?.append(made);
   return made;
 }
@@ -63,7 +63,7 @@ function set(made, attributes) {
 /** Change a text without replacing its node. */
 function say(made, text) {
   if (made.firstChild) made.firstChild.data = text;
-  else made.textContent = text;
+  else made.append(text);
 }
 
 /** The attribute that gives an element the colour of a method of the book. */
