@@ -22,7 +22,7 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 	$(BIN)/gatebook build --profile $(PROFILE)
 
 test: lint node_modules/ready $(BROWSER)  ## lint, types and all tests but the slow ones
-	@echo "== tests (about eleven minutes)"
+	@echo "== tests (a quarter of an hour)"
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-slow: $(READY) node_modules/ready $(BROWSER)  ## the tests that take minutes
