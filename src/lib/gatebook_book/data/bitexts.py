@@ -8,7 +8,6 @@ both are found through the packages' own lists of files.
 import functools
 import hashlib
 import importlib.metadata
-import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -76,7 +75,10 @@ def bitext(name: str = "elberfelder-asv", source: str = "auto") -> Bitext:
     """
     check_choice("name", name, SOURCES)
     check_choice("source", source, SOURCES[name])
-    source = _at_hand(name) if source == "auto" else source
+    if source == "auto":
+        source = sources.at_hand(
+            name, SOURCES[name], "the embedded pairs 'elberfelder-asv'"
+        )
     entry = sources.registry()[name]
     read = {"embedded": _verses, "folder": _folder, "hub": _hub}[source]
     raw, place = read(name, entry)
@@ -104,20 +106,6 @@ def _without(found: Bitext, least: int, ratio: float | None) -> Bitext:
         skipped |= {why: count for why, count in counts.items() if count}
         parts[split] = type(part)(*(tuple(side[k] for k in kept) for side in part))
     return replace(found, parts=parts, skipped=skipped)
-
-
-def _at_hand(name: str) -> str:
-    if "embedded" in SOURCES[name]:
-        return "embedded"
-    if "folder" in SOURCES[name] and os.environ.get("GATEBOOK_DATA"):
-        return "folder"
-    if sources.hub_answers():
-        return "hub"
-    raise DataError(
-        f"no source of {name} is at hand: the hub does not answer"
-        + (", GATEBOOK_DATA is not set" if "folder" in SOURCES[name] else "")
-        + "; allowed: one of these, or the embedded pairs 'elberfelder-asv'"
-    )
 
 
 # -- the embedded verses -------------------------------------------------------

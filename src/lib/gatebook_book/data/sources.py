@@ -9,7 +9,7 @@ import hashlib
 import os
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,6 +85,30 @@ def hub_answers(seconds: float = 2.0) -> bool:
     asking.start()
     asking.join(seconds)
     return bool(answers)
+
+
+def at_hand(name: str, known: Collection[str], instead: str) -> str:
+    """The first source of a text or bitext that can be used here.
+
+    Arguments:
+        name: what is looked for.
+        known: its sources, among ``"embedded"``, ``"folder"`` and ``"hub"``.
+        instead: what the message names that is always there.
+
+    Raises:
+        DataError: if there is none.
+    """
+    if "embedded" in known:
+        return "embedded"
+    if "folder" in known and os.environ.get("GATEBOOK_DATA"):
+        return "folder"
+    if hub_answers():
+        return "hub"
+    raise DataError(
+        f"no source of {name} is at hand: the hub does not answer"
+        + (", GATEBOOK_DATA is not set" if "folder" in known else "")
+        + f"; allowed: one of these, or {instead}"
+    )
 
 
 def _endpoint() -> tuple[str, int]:

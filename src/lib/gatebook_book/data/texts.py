@@ -7,7 +7,6 @@ fits a file as well as the hub's rows. Every line ends with a word of its own,
 
 import hashlib
 import importlib.resources
-import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -41,26 +40,13 @@ def read(name: str, source: str = "auto") -> tuple[Parts, str]:
     """
     check_choice("name", name, SOURCES)
     check_choice("source", source, SOURCES[name])
-    source = _at_hand(name) if source == "auto" else source
+    if source == "auto":
+        source = sources.at_hand(name, SOURCES[name], "the embedded text 'kjv'")
     entry = sources.registry()[name]
     parts, place = {"embedded": _kjv, "folder": _folder, "hub": _hub}[source](name)
     checked = {s: _checked(parts[s], entry["splits"][s], name, place) for s in SPLITS}
     counts = " + ".join(f"{entry['splits'][split]['tokens']:,}" for split in SPLITS)
     return checked, f"{entry['title']}, {counts} tokens, {place}"
-
-
-def _at_hand(name: str) -> str:
-    if "embedded" in SOURCES[name]:
-        return "embedded"
-    if "folder" in SOURCES[name] and os.environ.get("GATEBOOK_DATA"):
-        return "folder"
-    if sources.hub_answers():
-        return "hub"
-    raise DataError(
-        f"no source of {name} is at hand: the hub does not answer"
-        + (", GATEBOOK_DATA is not set" if "folder" in SOURCES[name] else "")
-        + "; allowed: one of these, or the embedded text 'kjv'"
-    )
 
 
 def _kjv(name: str) -> tuple[Parts, str]:
