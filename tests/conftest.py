@@ -47,10 +47,13 @@ def offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+# Before pytest-xdist's own hook, which reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests on one core, and all that need the built site on another.
 
-    Otherwise fixtures that take long would be made once on each.
+    Otherwise fixtures that take long would be made once on each, and two builds would
+    write to one folder.
     """
     for item in items:
         group = "browser" if "browser" in item.path.parts else str(item.path)
