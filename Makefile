@@ -23,7 +23,7 @@ book: $(READY) node_modules/ready  ## run the pages (PROFILE=book) and render th
 
 test: lint node_modules/ready $(BROWSER)  ## lint, types and all tests but the slow ones
 	@echo "== tests (a quarter of an hour)"
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(READY) node_modules/ready $(BROWSER)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

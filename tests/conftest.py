@@ -28,6 +28,8 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 import pytest  # noqa: E402
+from xdist.remote import Producer  # noqa: E402
+from xdist.scheduler import LoadFileScheduling  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -47,17 +49,23 @@ def offline(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-# Before pytest-xdist's own hook, which reads the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests on one core, and all that need the built site on another.
+class FilesTogether(LoadFileScheduling):
+    """A file's tests stay on one core, and all that need the built site on another.
 
     Otherwise fixtures that take long would be made once on each, and two builds would
     write to one folder.
     """
-    for item in items:
-        group = "browser" if "browser" in item.path.parts else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+
+    def _split_scope(self, nodeid: str) -> str:
+        inside = nodeid.startswith("tests/browser/")
+        return "tests/browser" if inside else super()._split_scope(nodeid)
+
+
+# Not by --dist loadgroup: pytest-xdist 3.8 writes a test's group into its name, which
+# pytest 9.2 does not let it do (pytest-xdist's issue 1386).
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesTogether:
+    """How the tests are spread over the cores."""
+    return FilesTogether(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
