@@ -36,8 +36,8 @@ class Cell(nn.Module):
 
     published: ClassVar[Gate] = Gate(Constant(0.0))
     takes: ClassVar[gates.Takes] = gates.Takes()
-    named: ClassVar[tuple[str, ...]] = ()  # options that no shape tells
-    quiet: ClassVar[tuple[str, ...]] = ()  # blocks that no noise acts on
+    named: ClassVar[tuple[str, ...]] = ()  # options that shapes do not show
+    quiet: ClassVar[tuple[str, ...]] = ()  # blocks without noise
     bidirectional = False
 
     def __init__(
@@ -123,7 +123,12 @@ class Cell(nn.Module):
         return fixed
 
     def timescales(self) -> Tensor:
-        """τ = -1 / log f of each gate, in steps, at zero input and as it is now."""
+        """τ = -1 / log f of each gate as it is now, in steps, at zero input.
+
+        Returns:
+            one number per forget gate: (H,), of `Mamba` (H, states), of `GLA` (keys,),
+            of `MLSTM` (heads,).
+        """
         zeros = self.gate_weight.new_zeros(1, 1, self.input_size)
         with torch.no_grad():
             return -1 / self._log_forget(zeros)[0, 0]
@@ -309,7 +314,12 @@ class Cell(nn.Module):
 
 
 def check_divides(heads: int, units: int, name: str = "hidden_size") -> int:
-    """The number of heads, if it divides the number of units of a name."""
+    """The number of heads, as an ``int``.
+
+    Raises:
+        ValueError: if it is below 1 or does not divide ``units``, which the message
+            calls by ``name``.
+    """
     check_count("heads", heads)
     if units % heads:
         raise ValueError(
@@ -348,5 +358,5 @@ def each(function: Callable[[Tensor], Tensor], state: State) -> State:
 
 
 def wide(x: Tensor) -> Tensor:
-    """In float32 if it was in half precision, whose gates end at 0.996."""
+    """In float32 if it was in half precision, where a gate below 1 ends at 0.996."""
     return x.float() if x.dtype in HALF else x

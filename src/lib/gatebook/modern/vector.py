@@ -21,7 +21,7 @@ from gatebook.modern.starts import Ring
 
 
 def positive(v: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """minGRU's g: v + 1/2 for v ≥ 0, else σ(v). Above 0, so that logarithms exist."""
+    """minGRU's g: v + 1/2 for v ≥ 0, else σ(v). Positive: it has a logarithm."""
     return torch.where(v >= 0, v + 0.5, torch.sigmoid(v))
 
 
@@ -79,8 +79,8 @@ class MinGRU(_Vector):
         dtype: their dtype.
 
     Raises:
-        ValueError: for a gate that detaches, orders or shares its units, and for a law
-            without a bias.
+        ValueError: for a size below 1; for a gate that detaches, orders or shares its
+            units; for a law of timescales without a bias.
 
     Example:
         >>> import torch
@@ -147,6 +147,9 @@ class Bounds(nn.Module):
         device: where the parameter lives.
         dtype: its dtype.
 
+    Raises:
+        ValueError: for a number of layers or units below 1.
+
     Example:
         >>> bounds = Bounds(2, 8)
         >>> cells = [HGRN(8, 8, bounds=bounds, layer=k) for k in range(2)]
@@ -173,7 +176,7 @@ class Bounds(nn.Module):
         nn.init.zeros_(self.logits)
 
     def of(self, layer: int) -> Float[Tensor, " H"]:
-        """The lower bound of a layer's gates, in [0, 1)."""
+        """The lower bounds of a layer's gates, in [0, 1); layers count from 0."""
         return self.logits.softmax(0)[:layer].sum(0)
 
 
@@ -252,7 +255,8 @@ class RGLRU(Cell):
 
     Not tied, linear in h. u is a product of the input; r = σ and i = σ are
     block-diagonal products of u, a = exp(-softplus(Λ)) is a parameter. r moves f
-    between a⁸ and 1: a refine gate, which acts in the exponent. So there is no other.
+    between a⁸ and 1: a refine gate, which acts in the exponent, so that the cell takes
+    no other.
 
     `CODE` is the start of the authors' code, ``gate=RGLRU.PAPER`` that of their paper,
     which forgets eight times as slowly. A law is one of f at r = 1/2. Noise acts on r.
