@@ -3,7 +3,7 @@
 `gatebook.record` gives the gates of one pass. Here are the measurements that a claim
 such as P1 §4.4 needs: which gates are near 0 or 1, and whether they are small at words
 of one kind. None of them keeps the gates themselves, so that any number of texts
-passes through.
+can pass through.
 
 ======================  ==================================================
 `Histogram`             counts of gate values, batch by batch
