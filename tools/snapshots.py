@@ -3,7 +3,7 @@
     .venv/bin/python tools/snapshots.py
 
 The experiment is that of the page ``memory/copy`` at the profile laptop, seed 0, ended
-after 6,000 steps. It takes three minutes a gate on one core and writes
+after 4,000 steps. It takes three minutes a gate on one core and writes
 ``data/snapshots/copy-gates.js``.
 """
 

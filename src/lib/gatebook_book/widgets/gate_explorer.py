@@ -24,7 +24,7 @@ METHODS = ("LSTM", "C", "U", "UR")
 
 MOMENTS = (
     *(0, 100, 200, 300, 400, 600, 800, 1000, 1200, 1400, 1600, 1800, 2000),
-    *(2400, 2800, 3200, 3600, 4000, 4500, 5000, 5500, 6000),
+    *(2400, 2800, 3200, 3600, 4000),
 )
 """When, in steps of training."""
 
@@ -77,7 +77,7 @@ class GateExplorer(anywidget.AnyWidget):
 
     Example:
         >>> GateExplorer(left="U")
-        GateExplorer(left='U', right='UR', moment=21, order='now')
+        GateExplorer(left='U', right='UR', moment=17, order='now')
     """
 
     _esm = module("gate_explorer")
