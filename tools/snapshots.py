@@ -1,17 +1,21 @@
 """Train the runs whose gates the explorer on the copy page shows.
 
-    .venv/bin/python tools/snapshots.py
+    .venv/bin/python tools/snapshots.py [GATE ...]
 
 The experiment is that of the page ``memory/copy`` at the profile laptop, seed 0, ended
-after 4,000 steps. It takes three minutes a gate on one core and writes
-``data/snapshots/copy-gates.js``.
+after 4,000 steps. A gate takes two to four minutes on one core. Its run takes the place
+of the one in ``book/_static/copy-gates.js``; without a name, those of all gates do.
 """
 
 import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from gatebook import LSTM
+from gatebook.errors import check_choice
 from gatebook.files import write_atomic
 from gatebook.inside import Snapshots
 from gatebook.tasks import Copy
@@ -27,6 +31,7 @@ from gatebook_book.widgets.gate_explorer import (
     METHODS,
     MOMENTS,
     packed,
+    stored_moments,
 )
 
 EVERY = 100
@@ -36,29 +41,35 @@ SEQUENCES = 32
 SEED = 0
 
 
-def main() -> None:
-    """Write the file, and say how large it is."""
+def main(names: Sequence[str]) -> None:
+    """Train, and keep each run as soon as it ends."""
     commit()  # remembered now: the checkout may be edited while the runs go on
+    for name in names:
+        check_choice("GATE", name, METHODS)
     given = find("memory/copy").effective("laptop", {})
     task = Copy(given["length"], seed=SEED)
     plan = Plan(MOMENTS[-1], given["learning_rate"], evaluate_every=EVERY)
-    runs = {name: watched(name, task, plan, given["hidden_size"]) for name in METHODS}
+    for name in names:
+        keep(name, watched(name, task, plan, given["hidden_size"]), task, plan)
+
+
+def keep(name: str, run: dict[str, Any], task: Copy, plan: Plan) -> None:
+    """Put a run into the file, and say how large that is now."""
+    old = json.loads(stored_moments())["runs"] if (root() / FILE).exists() else {}
+    runs = old | {name: run}
+    parameters = task.describe() | {"hidden_size": run["hidden_size"], "seed": SEED}
     found = {
         "command": ".venv/bin/python tools/snapshots.py",
         "license": "CC BY 4.0",
-        "parameters": task.describe()
-        | {"hidden_size": given["hidden_size"], "seed": SEED, "steps": plan.steps}
-        | {"learning_rate": plan.learning_rate, "clip": plan.clip},
-        **provenance(),
+        "parameters": parameters | asdict(plan),
         "moments": MOMENTS,
         "sequences": SEQUENCES,
         "target": digits(task.validation()[0][1][:, :SEQUENCES]),
-        "runs": runs,
+        "runs": {gate: runs[gate] for gate in METHODS if gate in runs},
     }
     text = BEFORE + json.dumps(found, separators=(",", ":")) + AFTER
-    (root() / FILE).parent.mkdir(parents=True, exist_ok=True)
     write_atomic(root() / FILE, text.encode())
-    print(f"{len(runs)} runs of {len(MOMENTS)} moments, {len(text):,} characters")
+    print(f"{', '.join(found['runs'])}: {len(text):,} characters")
 
 
 def watched(name: str, task: Copy, plan: Plan, hidden_size: int) -> dict[str, Any]:
@@ -66,7 +77,8 @@ def watched(name: str, task: Copy, plan: Plan, hidden_size: int) -> dict[str, An
     model = build(task, LSTM, hidden_size, SEED, gate=name)
     seen = Snapshots(model, task.validation()[0][0][:, :SEQUENCES], MOMENTS)
     history = fit(model, task, plan, report=show_progress, watch=seen)
-    return told(history, seen, task.length)
+    told_of = told(history, seen, task.length)
+    return told_of | {"hidden_size": hidden_size, **provenance()}
 
 
 def told(history: History, seen: Snapshots, delay: int) -> dict[str, Any]:
@@ -94,4 +106,4 @@ def digits(tokens: torch.Tensor) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:] or METHODS)

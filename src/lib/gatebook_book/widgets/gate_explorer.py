@@ -15,7 +15,7 @@ from gatebook_book.paths import root
 from gatebook_book.widgets.base import Slider, module, sheet
 from gatebook_book.widgets.playground import Choice
 
-FILE = "data/snapshots/copy-gates.js"
+FILE = "book/_static/copy-gates.js"
 """The moments; made by ``tools/snapshots.py``. A page loads them as a script, since one
 that is opened from a file may load nothing else."""
 
@@ -80,7 +80,7 @@ class GateExplorer(anywidget.AnyWidget):
         GateExplorer(left='U', right='UR', moment=17, order='now')
     """
 
-    _esm = module("gate_explorer")
+    _esm = module("units", "gate_explorer")
     _css = sheet()
 
     left = Choice(*METHODS)
