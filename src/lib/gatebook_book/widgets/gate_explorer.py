@@ -22,10 +22,7 @@ that is opened from a file may load nothing else."""
 METHODS = ("LSTM", "C", "U", "UR")
 """The gates that were watched."""
 
-MOMENTS = (
-    *(0, 100, 200, 300, 400, 600, 800, 1000, 1200, 1400, 1600, 1800, 2000),
-    *(2400, 2800, 3200, 3600, 4000),
-)
+MOMENTS = (*range(0, 600, 100), *range(600, 3201, 200))
 """When, in steps of training."""
 
 BEFORE, AFTER = "globalThis.gatebookSnapshots = ", ";\n"
@@ -77,7 +74,7 @@ class GateExplorer(anywidget.AnyWidget):
 
     Example:
         >>> GateExplorer(left="U")
-        GateExplorer(left='U', right='UR', moment=17, order='now')
+        GateExplorer(left='U', right='UR', moment=19, order='now')
     """
 
     _esm = module("units", "gate_explorer")

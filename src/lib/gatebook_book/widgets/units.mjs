@@ -143,7 +143,7 @@ function gatesPicture(parent) {
 
 /** What happens when, below the gates. */
 function sections(shown, task, delay, marks, T) {
-  const ends = delay > 50 ? ["in", "out"] : ["ten tokens", "ten answers"];
+  const ends = delay > 30 ? ["in", "out"] : ["ten tokens", "ten answers"];
   const [widths, words] = task === "copy"
     ? [[10, delay, 10], [ends[0], `${delay} blanks`, ends[1]]]
     : [[marks[0], marks[1] - marks[0], T - marks[1]], ["", "↑ first mark", "↑ second"]];
