@@ -1,6 +1,8 @@
 """What an edit makes stale, and what a build then does: no more, and no less."""
 
+import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -245,12 +247,13 @@ def work(book, monkeypatch):
     """What builds did, of a builder whose pages run and render in no time."""
     done = []
 
-    def run(page, profile):
-        done.append(page.name)
-        notebook = notebook_of(page.name, profile)
+    def run(name, profile):
+        done.append(name)
+        notebook = notebook_of(name, profile)
         notebook.parent.mkdir(parents=True, exist_ok=True)
-        notebook.write_text(f"{page.file.read_text()} at {profile}")
-        return int("1 / 0" in page.file.read_text())
+        text = (book / f"book/{name}.md").read_text()
+        notebook.write_text(f"{text} at {profile}")
+        return "1 / 0" not in text
 
     def render(executed, profile):
         done.append("render")
@@ -259,6 +262,7 @@ def work(book, monkeypatch):
         (book / "_build/html").mkdir(parents=True, exist_ok=True)
         (book / "_build/html/index.html").write_text("")
 
+    monkeypatch.setattr(builder, "_processes", ThreadPoolExecutor)
     monkeypatch.setattr(builder, "_run_one", run)
     monkeypatch.setattr(builder, "_render", render)
     monkeypatch.setattr(builder, "_check_site", lambda pages, executed: None)
@@ -299,6 +303,16 @@ def test_pages_that_ran_are_kept_when_another_fails(work, book):
     assert built(work) == ["first", "render"]
 
 
+def test_a_page_that_fails_says_why_and_the_next_runs(book, monkeypatch, capfd):
+    monkeypatch.setattr(builder, "_render", lambda *_: pytest.fail("rendered"))
+    append(book / "book/first.md", "\n```{code-cell} ipython3\n1 / 0\n```\n")
+    with pytest.raises(PageError, match="failed: first;"):
+        builder.build("smoke", workers=1)
+    out = capfd.readouterr().out
+    assert re.search(r"FAILED after \d+ s: page first, cell 4: ZeroDivisionError", out)
+    assert stale_pages("smoke") == ["first"]
+
+
 def test_a_site_with_a_warning_fails_again(work, book):
     append(book / "book/plain.md", "warning")
     for _ in range(2):
@@ -310,10 +324,10 @@ def test_a_site_with_a_warning_fails_again(work, book):
 def test_what_is_edited_while_it_runs_is_stale_afterwards(work, book, monkeypatch):
     run = builder._run_one
 
-    def run_and_edit(page, profile):
-        code = run(page, profile)
+    def run_and_edit(name, profile):
+        whole = run(name, profile)
         append(book / "book/second.md", "Edited.\n")
-        return code
+        return whole
 
     monkeypatch.setattr(builder, "_run_one", run_and_edit)
     built(work)

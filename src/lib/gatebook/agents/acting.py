@@ -19,7 +19,7 @@ class Unroll(NamedTuple):
     Attributes:
         x: features of what was seen (n, B, features); where the episodes go on, with
             the picture after the last step, (n + 1, B, features).
-        actions: that were taken, (n, B).
+        actions: taken, 0 to 3, (n, B).
         rewards: scaled as in `gatebook.match.encode`, (n, B).
         before: the core's state before the first step; ``None`` at an episode's start.
         after: the state after the last one; ``None`` at an episode's end.
@@ -44,7 +44,7 @@ def act(
         network: chooses the actions.
         episodes: are played on.
         state: of the network's core; ``None`` at the start of the episodes.
-        steps: at most so many.
+        steps: at most this many.
         g: draws the actions' noise.
     """
     match, device = episodes.match, network.encoder.weight.device

@@ -64,6 +64,9 @@ class Network(nn.Module):
         code: units of the encoder, which are the core's input.
         actions: how many there are.
 
+    Raises:
+        ValueError: for less than one action.
+
     Example:
         >>> network = Network(LSTM(64, 32, gate="UR"))
         >>> network(torch.zeros(7, 3, 80)).logits.shape
@@ -101,7 +104,7 @@ class Network(nn.Module):
 
         Arguments:
             x: pictures and what goes with them, see `gatebook.match.encode`.
-            state: the core's before the first of them.
+            state: the core's before the first step; ``None`` at an episode's start.
         """
         code = F.relu(self.encoder(x))
         out, _ = self.core(code, state)
@@ -128,7 +131,7 @@ def _head(width: int, last: nn.Linear) -> nn.Sequential:
 
 
 def output_width(core: Any) -> int:
-    """How many numbers a core gives out at a step."""
+    """How many numbers a core outputs at each step."""
     return int(getattr(core, "output_width", None) or core.hidden_size)
 
 
@@ -139,7 +142,8 @@ def reconstruction(
 
     50 times the mean cross-entropy of the pixels, as Bernoulli probabilities; the
     cross-entropy of the last action; half the squared error of the last reward: the
-    published costs. The first step has no action and is not asked for it.
+    costs of ``deepmind-research/tvt/rma.py``. At the first step, which no action has
+    led to, the action costs nothing.
     """
     ends = (PIXELS, x.shape[-1] - PIXELS - 1, 1)
     pixels, action, reward = decoded.split(ends, -1)
@@ -201,8 +205,9 @@ def build(
         TypeError: for an option that it does not have.
 
     Example:
-        >>> build("GRU", 32, gate="UR").core
-        GRU(64, 32, gate=UR)
+        >>> network = build("GRU", 32, gate="UR")
+        >>> network.core.input_size, network.core.hidden_size
+        (64, 32)
     """
     check_choice("core", core, CORES)
     check_count("code", code)

@@ -20,11 +20,13 @@ def advantages(
     λ = 1 it is the discounted return minus the value, with λ = 0 it is δ_t alone.
 
     Arguments:
-        rewards: r.
-        values: V, what was expected.
-        after: V of the step after the last one; 0 where the episode is over.
-        discount: γ.
-        trace: λ.
+        rewards: r, (T, B).
+        values: V, the return that was expected at each step, (T, B).
+        after: V of the step after the last one, (B,); 0 where the episode is over.
+        discount: γ, in [0, 1].
+        trace: λ, in [0, 1].
+
+    Source: Schulman et al. 2016, arXiv 1506.02438, eq. 16.
 
     Example:
         >>> rewards, values = torch.tensor([[0.0], [1.0]]), torch.zeros(2, 1)
@@ -54,8 +56,8 @@ def actor_critic(
 
     Arguments:
         said: policy and value at each step.
-        actions: that were taken.
-        advantage: A.
+        actions: taken, (T, B).
+        advantage: A, (T, B).
         value_cost: c_v.
         entropy_cost: c_e.
     """

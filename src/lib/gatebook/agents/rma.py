@@ -56,6 +56,9 @@ class RMA(nn.Module):
         gate: of the controller, a paper's name or a `Gate`.
         seed: of its random streams.
 
+    Raises:
+        ValueError: for a size below 1, or a gate that an `LSTMCell` refuses.
+
     Example:
         >>> core = RMA(10, 16, gate="UR")
         >>> out, state = core(torch.zeros(7, 3, 10))
@@ -94,12 +97,12 @@ class RMA(nn.Module):
 
     @property
     def gate(self) -> Gate:
-        """The controller's."""
+        """The controller's gate."""
         return self.controller.gate
 
     @property
     def streams(self) -> Streams:
-        """The controller's."""
+        """The controller's random streams."""
         return self.controller.streams
 
     def forward(
@@ -113,6 +116,9 @@ class RMA(nn.Module):
 
         Returns:
             z, the controller's output and the reads of each step, and the last state.
+
+        Raises:
+            ValueError: for an input without steps.
         """
         outs = []
         for x_t in x:
@@ -125,7 +131,15 @@ class RMA(nn.Module):
     def step(
         self, x: Float[Tensor, "B I"], state: RMAState | None = None
     ) -> tuple[Float[Tensor, "B O"], RMAState]:
-        """Run one step."""
+        """Run one step, whose z is written below the rows of ``state``.
+
+        Arguments:
+            x: the input.
+            state: of the step before; empty by default.
+
+        Returns:
+            as for `forward`.
+        """
         h, c, read, memory = self._empty(x) if state is None else state
         z = self.code(torch.cat([x, h, read], -1))
         h, c = self.controller(z, (h, c))

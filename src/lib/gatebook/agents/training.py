@@ -45,13 +45,16 @@ class A2C:
         updates: batches of episodes that are played.
         batch_size: B, episodes in each.
         learning_rate: Adam's.
-        clip: largest norm of a gradient.
-        discount: γ, below which a reward counts less with each step before it.
+        clip: the gradient's norm is cut to this.
+        discount: γ; a reward n steps ahead counts γⁿ times.
         trace: λ of the advantages; ``None`` for λ = γ.
         value_cost: c_v.
         entropy_cost: c_e.
         unroll: steps between two gradients; ``None`` for a whole episode.
         note_every: batches between two points of a curve.
+
+    Raises:
+        ValueError: for a count below 1, or a rate or cost out of range.
     """
 
     updates: int
@@ -103,7 +106,7 @@ def fit(
         recipe: how to learn.
         seed: of the episodes, and of the actions that are drawn.
         checkpoint: where the state is kept while the run goes on.
-        checkpoint_seconds: how often it is stored.
+        checkpoint_seconds: the time between two stores.
         report: gets a line of progress at each point of the curves.
 
     Returns:
@@ -112,6 +115,9 @@ def fit(
         second; ``seen``, the share that saw the cue in the first phase; ``pressed``,
         the share that pressed a switch; ``entropy`` of the policy in the last phase, in
         nats; ``value_error``, the root mean square of the advantages.
+
+    Raises:
+        ValueError: for a checkpoint of another run.
     """
     run = _Training(network, match, recipe, seed, checkpoint, report)
     run.begin()

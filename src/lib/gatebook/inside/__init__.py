@@ -2,8 +2,8 @@
 
 `gatebook.record` gives the gates of one pass. Here are the measurements that a claim
 such as P1 §4.4 needs: which gates are near 0 or 1, and whether they are small at words
-of one kind. Only `Snapshots` keeps the gates themselves; through the others any number
-of texts passes.
+of one kind. Only `Snapshots` keeps the gates themselves; any number of texts can pass
+through the others.
 
 ======================  ==================================================
 `Histogram`             counts of gate values, batch by batch

@@ -15,6 +15,9 @@ class Histogram:
     Arguments:
         bins: how many, of equal width.
 
+    Raises:
+        ValueError: for less than one bin.
+
     Example:
         >>> h = Histogram(bins=10)
         >>> h.add(torch.tensor([0.02, 0.5, 0.97, 1.0]))

@@ -32,7 +32,10 @@ def auc_within(values: Values, chosen: Flags, sentence: Sentence) -> PerSentence
         sentence: whole numbers from 0.
 
     Returns:
-        one value for each sentence that has both kinds of words, in their order.
+        one value for each sentence that has both kinds of words, in order of sentence.
+
+    Raises:
+        ValueError: for arrays of different lengths, or values that are not finite.
     """
     _check(values, chosen, sentence)
     n, m = _counts(chosen, sentence)
@@ -51,8 +54,14 @@ def difference_within(
         values: as for `auc_within`, like the next two.
         chosen: which words.
         sentence: their sentences.
-        scaled: divide by the sentence's standard deviation; a sentence without any is
-            then left out.
+        scaled: divide by the sentence's standard deviation; a sentence whose values are
+            all equal is then left out.
+
+    Returns:
+        as for `auc_within`, in the unit of ``values``, or in standard deviations.
+
+    Raises:
+        ValueError: as for `auc_within`.
     """
     _check(values, chosen, sentence)
     n, m = _counts(chosen, sentence)
@@ -77,7 +86,10 @@ def lift(values: Values, chosen: Flags, share: float = 0.1) -> tuple[float, floa
         share: which part of all words counts as the smallest.
 
     Returns:
-        both shares; their quotient is the lift.
+        both shares; the first divided by the second is the lift.
+
+    Raises:
+        ValueError: for a share outside [0, 1].
     """
     check_between("share", share, 0, 1)
     count = max(1, round(share * len(values)))
@@ -100,8 +112,14 @@ def bootstrap(
         groups: what is drawn instead of single sentences, such as chapters, as whole
             numbers from 0.
         draws: how many times.
-        level: of the interval between the percentiles.
+        level: the share of the draws that the interval holds.
         seed: of the draws.
+
+    Returns:
+        its lower and its upper end; NaN without any figure.
+
+    Raises:
+        ValueError: for less than one draw, or a level outside [0, 1].
     """
     check_count("draws", draws)
     check_between("level", level, 0, 1)
@@ -129,7 +147,7 @@ def permuted(
 ) -> Float[np.ndarray, " draws"]:
     """The statistic when the chosen words are drawn at random in each sentence.
 
-    It keeps how many there are in each sentence.
+    Each sentence keeps its number of chosen words.
 
     Arguments:
         statistic: of flags like ``chosen``.
@@ -178,6 +196,9 @@ def regression_within(
         causes: columns by name, such as whether the word is in a class and the
             logarithm of its frequency.
         sentence: whole numbers from 0.
+
+    Returns:
+        each cause's slope: the change of the value per unit of the cause.
 
     Raises:
         ValueError: if a cause follows from the others, or never varies.

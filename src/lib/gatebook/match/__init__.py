@@ -1,8 +1,8 @@
 """Image Match: see a colour, pick apples, press the switch of that colour.
 
-A world that answers to actions. That is no `gatebook.tasks.Task`, whose batches are
-fixed before a model sees them, so it has a folder of its own; `Labelled` makes a task
-of it.
+A world that responds to actions. It is not a `gatebook.tasks.Task`, whose batches are
+fixed before a model sees them, and so has a folder of its own; `Labelled` turns it into
+a task.
 
 ``rooms`` has the layouts, ``setting`` all that decides an episode, ``world`` the batch
 of episodes that training steps through, ``values`` what players that do not learn are

@@ -1,4 +1,4 @@
-"""What a network gets of an episode: pixels, the last action, the last reward."""
+"""What a network is given of an episode: pixels, last action, last reward."""
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ PIXELS = SIDE * SIDE * 3
 FEATURES = PIXELS + len(MOVES) + 1
 """75 pixels, four places for the action, one for the reward."""
 REWARD_SCALE = 0.1
-"""By which a network gets its rewards: they are up to 10."""
+"""Rewards, which go up to 10, reach a network times this."""
 
 _BRIGHT = PALETTE.astype(np.float32) / 127.5 - 1
 _ONE_HOT = np.eye(len(MOVES) + 1, len(MOVES), dtype=np.float32)

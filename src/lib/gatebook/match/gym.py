@@ -28,7 +28,7 @@ from gatebook.match.world import SIDE, Episodes
 from gatebook.random import Streams
 
 RATE = 5
-"""Frames a second of a film."""
+"""Frames per second of a film."""
 
 
 class _Played:

@@ -96,7 +96,7 @@ class Labelled:
         return seen + (1 - seen) / self.match.switches
 
     def describe(self) -> dict[str, object]:
-        """Everything that decides its numbers except the seed, and its source."""
+        """All that decides its numbers except the seed, and where they come from."""
         return self.match.describe() | {
             "task": "match, labelled",
             "batch_size": self.batch_size,

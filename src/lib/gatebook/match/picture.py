@@ -37,7 +37,7 @@ class Frame:
 
 
 def frame(episodes: Episodes, which: int = 0) -> Frame:
-    """One of the episodes as it stands."""
+    """Episode number ``which`` of the batch, as it stands."""
     codes = episodes.board(which)
     row, column = np.divmod(int(episodes.at[which]), codes.shape[1])
     codes[row, column] = AGENT

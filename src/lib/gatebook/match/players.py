@@ -27,7 +27,16 @@ Player = Callable[[Episodes, torch.Generator], Int64[ndarray, " B"]]
 
 
 def play(match: Match, player: Player, count: int, seed: int = 0) -> Episodes:
-    """Episodes of one player, over.
+    """Play episodes to their end.
+
+    Arguments:
+        match: the setting.
+        player: chooses the actions.
+        count: B, how many episodes.
+        seed: of the episodes, and of the player's draws.
+
+    Returns:
+        the episodes, over, with what `Episodes` counts.
 
     Example:
         >>> float(play(Match(), perfect, 8).score.mean())
@@ -48,8 +57,8 @@ def uniform(episodes: Episodes, g: torch.Generator) -> Int64[ndarray, " B"]:
 def searching(episodes: Episodes, g: torch.Generator) -> Int64[ndarray, " B"]:
     """Undirected search: uniform until the last phase, then the colour that it saw.
 
-    If it has not seen the cue, it presses whichever switch: in the first episode the
-    first one, in the second the second, and so on.
+    If it has not seen the cue, it presses a switch that does not depend on it: the
+    first one in the first episode, the second one in the second, and so on.
     """
     if episodes.phase < 2:
         return uniform(episodes, g)

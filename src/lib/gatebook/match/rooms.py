@@ -103,7 +103,7 @@ class Rooms:
         switches: one start or more, and two switches or more.
 
     Raises:
-        ValueError: for rows of different lengths, a character that means nothing, a
+        ValueError: for rows of different lengths, an unknown character, a
             room without what its phase needs, or one that an agent could walk out of.
     """
 
@@ -156,7 +156,7 @@ def distances(
     Arguments:
         room: in which somebody walks.
         goals: where to.
-        shut: places that nobody is to walk onto.
+        shut: places that must not be walked onto.
 
     Returns:
         for each place from which one of ``goals`` can be reached, how many steps away.

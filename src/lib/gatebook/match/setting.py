@@ -39,7 +39,7 @@ class Match:
         wrong: reward for another.
         apple: reward for an apple, or two of which each episode draws one.
         apples: how many lie in the room at first.
-        respawn: an apple is back when more than this many steps have passed.
+        respawn: an eaten apple is back after more than this many steps.
         shuffled: whether each episode deals the colours to the switches afresh.
         layout: the rooms; by default the reduced ones of the mode.
 
@@ -89,7 +89,7 @@ class Match:
 
         Arguments:
             mode: as for `Match`.
-            options: other arguments of `Match`, which go before these.
+            options: other arguments of `Match`, which override these.
         """
         check_choice("mode", mode, MODES)
         explore = {

@@ -16,9 +16,9 @@ def references(match: Match) -> dict[str, float]:
 
     Returns:
         ``"uniform actions"``: each action with probability 1/4;
-        ``"random choice"``: always a switch, whichever;
+        ``"random choice"``: always some switch, none preferred;
         ``"undirected search"``: uniform actions in the first phase, then the right
-        switch if the cue was seen, else whichever;
+        switch if the cue was seen, otherwise some switch;
         ``"solved"``: always the right one.
 
     Example:

@@ -1,4 +1,4 @@
-"""Linear-recurrent cells, what became of the gates; called as `gatebook.LSTM` is.
+"""Linear-recurrent cells, the gates' later form; called as `gatebook.LSTM` is.
 
 `recurrence` holds h_t = a_t h_{t-1} + b_t as one operation, recurrence.c and
 recurrence.triton the same for CPUs and GPUs, `scans` other ways to it. `gates` has the

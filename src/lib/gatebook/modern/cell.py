@@ -1,11 +1,12 @@
 """What all linear-recurrent cells share: arguments, state, noise, the recorder."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gatebook.errors import check_count, check_flag
 from gatebook.fused.dispatch import HALF, autocasts
@@ -15,10 +16,14 @@ from gatebook.memory.rmc import check_tensor
 from gatebook.modern import gates
 from gatebook.random import Streams
 from gatebook.rnn import checks, names
+from gatebook.rnn.lengths import Packer, alive
 from gatebook.rnn.stack import Record
 
 State = Any
 """A tensor, or a tuple of tensors, with the batch in front."""
+
+Real = Bool[Tensor, "T B"] | None
+"""Which steps are inside their sequences; ``None`` if all are."""
 
 
 class Cell(nn.Module):
@@ -31,9 +36,8 @@ class Cell(nn.Module):
 
     published: ClassVar[Gate] = Gate(Constant(0.0))
     takes: ClassVar[gates.Takes] = gates.Takes()
-    named: ClassVar[tuple[str, ...]] = ()  # options that no shape tells
-    quiet: ClassVar[tuple[str, ...]] = ()  # blocks that no noise acts on
-    batch_first = False
+    named: ClassVar[tuple[str, ...]] = ()  # options that shapes do not show
+    quiet: ClassVar[tuple[str, ...]] = ()  # blocks without noise
     bidirectional = False
 
     def __init__(
@@ -43,11 +47,13 @@ class Cell(nn.Module):
         gate: str | Gate | None,
         seed: int | None,
         bias: bool = True,
+        batch_first: bool = False,
     ):
         super().__init__()
         check_count("input_size", input_size)
         check_count("hidden_size", hidden_size)
         check_flag("bias", bias)
+        check_flag("batch_first", batch_first)
         self.input_size, self.hidden_size = int(input_size), int(hidden_size)
         self.gate = gates.resolved(gate, self.published, self.takes)
         if not bias and self.gate.activation != Constant(0.0):
@@ -55,7 +61,7 @@ class Cell(nn.Module):
                 f"bias is False and gate is {gate!r}; allowed: bias=True where a law "
                 "of timescales starts the gate, since the law is its bias"
             )
-        self.bias = bias
+        self.bias, self.batch_first = bias, batch_first
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see gatebook.record
         self.register_state_dict_post_hook(names.note_gate)
@@ -117,7 +123,12 @@ class Cell(nn.Module):
         return fixed
 
     def timescales(self) -> Tensor:
-        """τ = -1 / log f of each gate, in steps, at zero input and as it is now."""
+        """τ = -1 / log f of each gate as it is now, in steps, at zero input.
+
+        Returns:
+            one number per forget gate: (H,), of `Mamba` (H, states), of `GLA` (keys,),
+            of `MLSTM` (heads,).
+        """
         zeros = self.gate_weight.new_zeros(1, 1, self.input_size)
         with torch.no_grad():
             return -1 / self._log_forget(zeros)[0, 0]
@@ -129,43 +140,97 @@ class Cell(nn.Module):
     # -- running -----------------------------------------------------------
 
     def forward(
-        self, input: Tensor, state: State | None = None
-    ) -> tuple[Float[Tensor, "T B W"], State]:
+        self, input: Tensor | PackedSequence, state: State | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
         """Run over a sequence.
 
         Arguments:
-            input: (T, B, input_size).
+            input: (T, B, input_size), (B, T, input_size) if ``batch_first``,
+                (T, input_size) without a batch, or a ``PackedSequence``.
             state: before the first step, as a pass returns it; zeros if ``None``.
 
         Returns:
-            the output of each step, and the state after the last.
+            the output of each step (T, B, output_width) in the input's form, and the
+            state after the last step, of packed sequences after each one's own.
+
+        Raises:
+            TypeError: for anything but tensors and packed sequences.
+            ValueError: for another shape, dtype or device than the cell's.
+        """
+        checks.check_kind(input)
+        if isinstance(input, PackedSequence):
+            return self._run_packed(input, state)
+        if input.dim() == 2:
+            return self._run_alone(input, state)
+        self._check(input)
+        x = input.transpose(0, 1) if self.batch_first else input
+        output, state = self._run(x, self._state(state, x, x.shape[1:2]))
+        return (output.transpose(0, 1) if self.batch_first else output), state
+
+    def step(
+        self, input: Tensor, state: State | None = None
+    ) -> tuple[Float[Tensor, "*B W"], State]:
+        """Run one time step, as a stream gives it; steps in turn equal the whole.
+
+        Arguments:
+            input: (B, input_size), or (input_size,) without a batch.
+            state: before the step; as for `forward`.
+
+        Returns:
+            the output (B, output_width), and the state after it, in the input's form.
 
         Raises:
             TypeError: for anything but tensors.
             ValueError: for another shape, dtype or device than the cell's.
         """
-        check_tensor(input)
-        checks.check_input(input, 3, self.input_size, batch_first=False)
-        checks.check_place(input, "input", self.gate_weight)
-        state = self._state(state, input)
-        output, state = self._sequence(input, state)
-        return output.to(self._output_dtype(input)), state
-
-    def step(
-        self, input: Tensor, state: State | None = None
-    ) -> tuple[Float[Tensor, "B W"], State]:
-        """One step, for those who have one at a time; else as `forward`.
-
-        Arguments:
-            input: (B, input_size).
-            state: before the step; as for `forward`.
-        """
-        check_tensor(input)
-        checks.check_input(input, 2, self.input_size, batch_first=False)
-        output, state = self(input[None], state)
+        checks.check_step(input, self.input_size)
+        if input.dim() == 1:
+            output, state = self._run_alone(input[None], state)
+        else:
+            checks.check_place(input, "input", self.gate_weight)
+            state = self._state(state, input, input.shape[:1])
+            output, state = self._run(input[None], state)
         return output[0], state
 
-    def _sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+    def _run(
+        self, x: Float[Tensor, "T B I"], state: State, real: Real = None
+    ) -> tuple[Float[Tensor, "T B W"], State]:
+        output, state = self._sequence(x, state, real)
+        return output.to(self._output_dtype(x)), state
+
+    def _run_alone(
+        self, x: Float[Tensor, "T I"], state: State | None
+    ) -> tuple[Float[Tensor, "T W"], State]:
+        """A sequence without a batch: a batch of one."""
+        self._check(x, axes=2)
+        state = each(lambda part: part[None], self._state(state, x, ()))
+        output, state = self._run(x[:, None], state)
+        return output.squeeze(1), each(lambda part: part.squeeze(0), state)
+
+    def _run_packed(
+        self, packed: PackedSequence, state: State | None
+    ) -> tuple[PackedSequence, State]:
+        # pad_packed_sequence gives back the order in which the user has the batch.
+        x, lengths = pad_packed_sequence(packed)
+        checks.check_input(x, 3, self.input_size, batch_first=False)
+        checks.check_place(x, "input", self.gate_weight)
+        state = self._state(state, x, x.shape[1:2])
+        output, state = self._run(x, state, alive(x, lengths))
+        pack = Packer(packed, lengths)
+        for seen in (self.recorder or {}).values():
+            seen |= {k: _packed(pack, v) for k, v in seen.items()}
+        return pack(output), state
+
+    def _check(self, x: Tensor, axes: int = 3) -> None:
+        """Raise ``ValueError`` for an input of another shape, device or dtype."""
+        checks.check_input(x, axes, self.input_size, self.batch_first)
+        checks.check_place(x, "input", self.gate_weight)
+
+    def _sequence(self, x: Tensor, state: State, real: Real) -> tuple[Tensor, State]:
+        """All outputs, and the state after each sequence's last ``real`` step.
+
+        Behind that step a cell's forget gate is 1 and nothing is added: `held`.
+        """
         raise NotImplementedError
 
     def _output_dtype(self, x: Tensor) -> torch.dtype:
@@ -179,12 +244,14 @@ class Cell(nn.Module):
         """Shapes of the state's parts, by name and without the batch."""
         return {"h": (self.hidden_size,)}
 
-    def _state(self, given: State | None, x: Tensor) -> State:
-        """The state before the first step, checked; zeros by default."""
+    def _state(self, given: State | None, x: Tensor, batch: tuple[Any, ...]) -> State:
+        """The state before the first step, checked; zeros by default.
+
+        Where ``batch`` is (), it has no axis B. While torch traces, it is symbolic.
+        """
         shapes, kind = self._shapes(), wide(x).dtype
-        batch = x.shape[1]
         if given is None:
-            parts = [x.new_zeros(batch, *s, dtype=kind) for s in shapes.values()]
+            parts = [x.new_zeros((*batch, *s), dtype=kind) for s in shapes.values()]
             return parts[0] if len(parts) == 1 else tuple(parts)
         parts = [given] if len(shapes) == 1 else given
         if not isinstance(parts, list | tuple) or len(parts) != len(shapes):
@@ -195,7 +262,7 @@ class Cell(nn.Module):
         for (name, shape), part in zip(shapes.items(), parts, strict=True):
             check_tensor(part, name)
             axes = ("batch", *(f"size {n}" for n in shape))
-            checks.check_state(part, (batch, *shape), axes, name)
+            checks.check_state(part, (*batch, *shape), axes, name)
             if part.dtype != kind or part.device != x.device:
                 raise ValueError(
                     f"{name} has dtype {part.dtype} on {part.device}; allowed: {kind} "
@@ -242,11 +309,17 @@ class Cell(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and the gate."""
         words = f"{self.input_size}, {self.hidden_size}, gate={self.gate}"
-        return words + ("" if self.bias else ", bias=False")
+        words += "" if self.bias else ", bias=False"
+        return words + (", batch_first=True" if self.batch_first else "")
 
 
 def check_divides(heads: int, units: int, name: str = "hidden_size") -> int:
-    """The number of heads, if it divides the number of units of a name."""
+    """The number of heads, as an ``int``.
+
+    Raises:
+        ValueError: if it is below 1 or does not divide ``units``, which the message
+            calls by ``name``.
+    """
     check_count("heads", heads)
     if units % heads:
         raise ValueError(
@@ -255,6 +328,35 @@ def check_divides(heads: int, units: int, name: str = "hidden_size") -> int:
     return int(heads)
 
 
+def _packed(pack: Packer, seen: Any) -> PackedSequence:
+    """What the recorder has seen, (T, B, …), as the input was packed."""
+    flat = pack(seen.flatten(2))
+    return flat._replace(data=flat.data.unflatten(-1, seen.shape[2:]))
+
+
+def held(
+    f: Float[Tensor, "T B *N"], b: Float[Tensor, "T B *N"], real: Real
+) -> tuple[Float[Tensor, "T B *N"], Float[Tensor, "T B *N"]]:
+    """Forget gates 1 and inputs 0 behind a sequence's end, so that its state stays."""
+    return masked(f, real, 1), masked(b, real, 0)
+
+
+def masked(
+    x: Float[Tensor, "T B *N"], real: Real, value: float
+) -> Float[Tensor, "T B *N"]:
+    """A value in place of what lies behind a sequence's end."""
+    if real is None:
+        return x
+    return x.masked_fill(~real.view(*real.shape, *[1] * (x.dim() - 2)), value)
+
+
+def each(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """A function of every part of a state."""
+    if isinstance(state, Tensor):
+        return function(state)
+    return tuple(function(part) for part in state)
+
+
 def wide(x: Tensor) -> Tensor:
-    """In float32 if it was in half precision, whose gates end at 0.996."""
+    """In float32 if it was in half precision, where a gate below 1 ends at 0.996."""
     return x.float() if x.dtype in HALF else x

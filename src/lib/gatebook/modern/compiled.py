@@ -29,7 +29,7 @@ typedef size_t Z;
 
 FOLDER = Path(__file__).parent
 SOURCES = {file.stem: file.read_text(encoding="utf-8") for file in FOLDER.glob("*.c")}
-"""Read now: a file may be exchanged under a running program, and its Python not."""
+"""Read at import, with the Python: a file may be replaced while a program runs."""
 
 FLAGS = ("-fopenmp-simd", "-lm")
 """Sums over a row may be made in any order."""

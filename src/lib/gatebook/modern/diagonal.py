@@ -8,7 +8,7 @@ from torch import nn
 from gatebook.errors import check_count
 from gatebook.gates import Gate
 from gatebook.modern import gates
-from gatebook.modern.cell import Cell, wide
+from gatebook.modern.cell import Cell, masked, wide
 from gatebook.modern.starts import Steps
 from gatebook.modern.states import selective_recurrence
 
@@ -33,6 +33,7 @@ class Mamba(Cell):
         states: N, the states of a channel.
         rank: of Δ's product; ``None`` takes H / 16, rounded up. Mamba's is a 16th of
             the network's width, and its channels are twice that width.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`; ``None`` starts with log-uniform steps, `Steps`.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.
@@ -57,12 +58,13 @@ class Mamba(Cell):
         *,
         states: int = 16,
         rank: int | None = None,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(input_size, hidden_size, gate, seed)
+        super().__init__(input_size, hidden_size, gate, seed, batch_first=batch_first)
         rank = -(-self.hidden_size // 16) if rank is None else rank
         check_count("states", states)
         check_count("rank", rank)
@@ -90,12 +92,13 @@ class Mamba(Cell):
         step = -gates.log_forget(self._pre(self.low(self.value(x)), noisy=False))
         return -step.unsqueeze(-1) * wide(self.log_rates).exp()
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         u = self.value(x)
         step = -gates.log_forget(self._pre(self.low(u)))
         enter, leave = wide(self.enter_leave(u)).chunk(2, -1)
         u, rates = wide(u), wide(self.log_rates).exp()
         if self.recorder is not None:
             self._note(effective_forget=torch.exp(-step.unsqueeze(-1) * rates))
+        step = masked(step, real, 0)  # the state stays, and nothing enters
         y, last = selective_recurrence(step, step * u, rates, enter, leave, state)
         return y + wide(self.skip) * u, last

@@ -40,7 +40,7 @@ def log_input(pre: Blocks) -> Float[Tensor, "*T H"]:
 
 
 def pair(pre: Blocks) -> tuple[Float[Tensor, "*T H"], Float[Tensor, "*T H"]]:
-    """The forget gate g and the tied input gate 1 - g; arguments as there."""
+    """The forget gate g and the input gate 1 - g; arguments as for `log_forget`."""
     z = pre["forget"]
     f, i = torch.sigmoid(z), torch.sigmoid(-z)
     if "refine" not in pre:
@@ -69,6 +69,11 @@ class Takes:
 
 def resolved(gate: str | Gate | None, published: Gate, takes: Takes) -> Gate:
     """The gate object of a cell.
+
+    Arguments:
+        gate: a paper's name, a `Gate`, or ``None`` for the published one.
+        published: the cell's own start.
+        takes: what the cell can take.
 
     Raises:
         ValueError: for a gate that the cell cannot take, with the reason.

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from gatebook.errors import check_count
 from gatebook.gates import Constant, Gate
 from gatebook.modern import gates
-from gatebook.modern.cell import Cell, check_divides, wide
+from gatebook.modern.cell import Cell, check_divides, held, masked, wide
 from gatebook.modern.recurrence import linear_recurrence
 from gatebook.modern.starts import Spaced, logit_of_log
 from gatebook.modern.states import matrix_recurrence
@@ -39,6 +39,7 @@ class GLA(Cell):
         heads: a divisor of H and of ``keys``.
         keys: of all heads; ``None`` takes half of H.
         rank: of z's product.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`; ``None`` starts at bias 0, τ = 23 steps for all.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.
@@ -65,12 +66,13 @@ class GLA(Cell):
         heads: int = 4,
         keys: int | None = None,
         rank: int = 16,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(input_size, hidden_size, gate, seed)
+        super().__init__(input_size, hidden_size, gate, seed, batch_first=batch_first)
         keys = max(self.hidden_size // 2, 1) if keys is None else keys
         check_count("keys", keys)
         check_count("rank", rank)
@@ -101,10 +103,11 @@ class GLA(Cell):
     def _log_forget(self, x):
         return gates.log_forget(self._pre(self.low(x), noisy=False)) / SHARPNESS
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         f = (gates.log_forget(self._pre(self.low(x))) / SHARPNESS).exp()
         self._note(effective_forget=f)
         q, k, v = (wide(part(x)) for part in (self.query, self.key, self.value))
+        f, k = held(f, k, real)
         q = q * (self.keys // self.heads) ** -0.5
         f, k, v, q = (t.unflatten(-1, (self.heads, -1)) for t in (f, k, v, q))
         y, last = matrix_recurrence(f, k, v, q, state)
@@ -130,6 +133,7 @@ class MLSTM(Cell):
         input_size: I, features of the input.
         hidden_size: H, the values of all heads.
         heads: a divisor of H.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`; ``None`` starts with forget biases from 3 to 6.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.
@@ -157,12 +161,13 @@ class MLSTM(Cell):
         hidden_size: int,
         *,
         heads: int = 4,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(input_size, hidden_size, gate, seed)
+        super().__init__(input_size, hidden_size, gate, seed, batch_first=batch_first)
         self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}
         rows = 3 * self.hidden_size
@@ -189,12 +194,13 @@ class MLSTM(Cell):
     def _log_forget(self, x):
         return gates.log_forget(self._pre(x, noisy=False))
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         c, n, m = state
         pre = self._pre(x)
         log_f = gates.log_forget(pre)
         self._note(effective_forget=log_f.exp())
-        f, i, m = stabilised(log_f, pre["input"], m)
+        z = masked(pre["input"], real, -torch.inf)
+        f, i, m = stabilised(masked(log_f, real, 0), z, m)
         parts = wide(self.qkv(x)).chunk(3, -1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)) for part in parts)
         k = k * (i.unsqueeze(-1) * k.shape[-1] ** -0.5)

@@ -17,7 +17,7 @@ from gatebook.fused.once import once_only
 from gatebook.modern import compiled, gpu
 
 COST = 40
-"""A channel's step takes as long as so many multiplications of a matrix product."""
+"""One step of a channel takes as long as this many multiplications in a product."""
 
 
 def linear_recurrence(
@@ -36,6 +36,9 @@ def linear_recurrence(
         a: factors of the state before, (T, …), time first.
         b: what is added, of the same shape.
         h0: the state before the first step, (…); zeros if ``None``.
+
+    Returns:
+        h_1 … h_T, of the shape of ``a``.
 
     Raises:
         ValueError: for shapes, dtypes or devices that differ, or without a step.

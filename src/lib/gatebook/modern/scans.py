@@ -1,7 +1,7 @@
 """Other ways to h_t = a_t h_{t-1} + b_t, to read and to compare; autograd goes through.
 
-They do more work than the loop, in fewer steps that follow one another: of use on
-machines with far more arithmetic than a CPU. `linear_recurrence` is what cells run.
+They do more work than the loop in fewer sequential steps, which pays on machines with
+far more arithmetic than a CPU. The cells themselves run `linear_recurrence`.
 """
 
 import math

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 from gatebook.gates import Gate
 from gatebook.gates.auxiliary import Blocks
 from gatebook.modern import gates, slstm_fast
-from gatebook.modern.cell import Cell, check_divides, wide
+from gatebook.modern.cell import Cell, Real, check_divides, masked, wide
 from gatebook.modern.starts import Graded
+
+FAR = 1e4
+"""A logit at which σ is 1, and exp of its negative nothing, in every precision."""
 
 Parts = tuple[Tensor, Tensor, Tensor, Tensor]
 """h, c, n and m, each (B, H)."""
@@ -34,6 +37,7 @@ class SLSTM(Cell):
         input_size: I, features of the input.
         hidden_size: H, the number of units.
         heads: a divisor of H; units read those of their own head.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`, and with the gradient rule `HDetach`, too; ``None``
             starts by `Graded`. Refine gate and noise act on f.
         seed: of noise and detaching.
@@ -63,13 +67,14 @@ class SLSTM(Cell):
         hidden_size: int,
         *,
         heads: int = 4,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
         gate = Gate(Graded(heads=heads)) if gate is None else gate
-        super().__init__(input_size, hidden_size, gate, seed)
+        super().__init__(input_size, hidden_size, gate, seed, batch_first=batch_first)
         self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}
         self._make_gates(self.input_size, self.hidden_size, place, *self.quiet)
@@ -94,13 +99,25 @@ class SLSTM(Cell):
     def _log_forget(self, x):
         return gates.log_forget(self._pre(x, noisy=False))
 
-    def _sequence(self, x, state):
-        entered = wide(self._linear(x))
+    def _sequence(self, x, state, real):
+        entered = self._held(wide(self._linear(x)), real)
         noise = self._drawn(entered)
         detached = self._detached(*x.shape[:2])
-        if self.recorder is None and slstm_fast.usable(entered, *state):
-            return self._compiled(entered, noise, detached, state)
-        return self._loop(entered, noise, detached, state)
+        compiled = self.recorder is None and slstm_fast.usable(entered, *state)
+        run = self._compiled if compiled else self._loop
+        outputs, (h, *rest) = run(entered, noise, detached, state)
+        if real is not None:  # h is that of the last output, which has o in it
+            h = outputs[real.sum(0) - 1, torch.arange(x.shape[1], device=x.device)]
+        return outputs, (h, *rest)
+
+    def _held(self, pre: Float[Tensor, "T B Z"], real: Real) -> Float[Tensor, "T B Z"]:
+        """Behind a sequence's end f = 1 and i = 0, whatever the gates read of h."""
+        if real is None:
+            return pre
+        ends = {"forget": FAR, "input": -FAR}
+        blocks = self._split(pre, self.blocks)
+        held = {k: masked(blocks[k], real, value) for k, value in ends.items()}
+        return torch.cat(list((blocks | held).values()), -1)
 
     def _loop(self, entered, noise, detached, state):
         """The reference: one step after the other."""

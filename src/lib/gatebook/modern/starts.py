@@ -41,6 +41,9 @@ class LogUniform(Constant):
     Arguments:
         low: the shortest timescale, more than 1 step.
         high: the longest, in steps.
+
+    Raises:
+        ValueError: unless 1 < low <= high.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)
@@ -69,8 +72,11 @@ class Steps(Constant):
     state-spaces/s4@e757cef models/s4/s4d.py.
 
     Arguments:
-        low: the least step.
+        low: the smallest Δ, above 0, in time per step.
         high: the largest.
+
+    Raises:
+        ValueError: unless 0 < low <= high.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)
@@ -98,6 +104,9 @@ class Ring(Constant):
         low: least u, above 0.
         high: largest u, below 1.
         power: of u, positive.
+
+    Raises:
+        ValueError: unless 0 < low <= high < 1 and power > 0.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)
@@ -119,7 +128,7 @@ class Ring(Constant):
 
 @dataclass(frozen=True)
 class Spaced(Constant):
-    """Biases at equal distances: a grid of timescales for a few heads, as mLSTM.
+    """Equally spaced biases: a grid of timescales for a few heads, as mLSTM starts.
 
     Source: NX-AI/xlstm@032a6fb xlstm/blocks/mlstm/cell.py.
 
@@ -147,7 +156,10 @@ class Graded(Constant):
     Arguments:
         layer: the block's number, from 0.
         layers: how many blocks there are.
-        heads: which share the law.
+        heads: how many there are; each has the whole law.
+
+    Raises:
+        ValueError: for a layer that is not below ``layers``, or no head.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)

@@ -1,6 +1,6 @@
 """Recurrences whose state is larger than what goes in and out at a step.
 
-Both are the linear recurrence on products that nobody else needs. On a CPU C makes the
+Both are the linear recurrence on products that nothing else needs. On a CPU C makes the
 products as it goes (matrix.c, selective.c) and keeps one state in sixteen for the way
 back. Elsewhere, and under `gatebook.reference`, `linear_recurrence` gets them whole.
 """

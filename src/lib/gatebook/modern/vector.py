@@ -15,13 +15,13 @@ from gatebook.errors import check_count
 from gatebook.gates import Gate
 from gatebook.gates.auxiliary import Blocks
 from gatebook.modern import gates
-from gatebook.modern.cell import Cell, check_divides, wide
+from gatebook.modern.cell import Cell, Real, check_divides, held, wide
 from gatebook.modern.recurrence import linear_recurrence
 from gatebook.modern.starts import Ring
 
 
 def positive(v: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
-    """minGRU's g: v + 1/2 for v ≥ 0, else σ(v). Above 0, so that logarithms exist."""
+    """minGRU's g: v + 1/2 for v ≥ 0, else σ(v). Positive: it has a logarithm."""
     return torch.where(v >= 0, v + 0.5, torch.sigmoid(v))
 
 
@@ -34,12 +34,13 @@ class _Vector(Cell):
         hidden_size: int,
         *,
         bias: bool = True,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(input_size, hidden_size, gate, seed, bias)
+        super().__init__(input_size, hidden_size, gate, seed, bias, batch_first)
         place: Any = {"device": device, "dtype": dtype}
         self.value = nn.Linear(self.input_size, self.hidden_size, bias, **place)
         self._make(place)
@@ -48,9 +49,11 @@ class _Vector(Cell):
     def _make(self, place: dict[str, Any]) -> None:
         self._make_gates(self.input_size, self.hidden_size, place)
 
-    def _recur(self, f: Tensor, b: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+    def _recur(
+        self, f: Tensor, b: Tensor, h: Tensor, real: Real
+    ) -> tuple[Tensor, Tensor]:
         self._note(effective_forget=f)
-        states = linear_recurrence(f, b, h)
+        states = linear_recurrence(*held(f, b, real), h)
         return states, states[-1]
 
 
@@ -68,6 +71,7 @@ class MinGRU(_Vector):
         input_size: I, features of the input.
         hidden_size: H, the number of units.
         bias: of gate and value; ``False`` is the published form, which takes no law.
+        batch_first: input and output as (B, T, features).
         gate: the start, refine gate and noise: a paper's name (`gatebook.GATES`) or a
             `Gate`; ``None`` is the published start, f = 1/2.
         seed: of the gate's noise, as for `gatebook.LSTM`.
@@ -75,8 +79,8 @@ class MinGRU(_Vector):
         dtype: their dtype.
 
     Raises:
-        ValueError: for a gate that detaches, orders or shares its units, and for a law
-            without a bias.
+        ValueError: for a size below 1; for a gate that detaches, orders or shares its
+            units; for a law of timescales without a bias.
 
     Example:
         >>> import torch
@@ -91,9 +95,9 @@ class MinGRU(_Vector):
     def _log_forget(self, x):
         return gates.log_forget(self._pre(x, noisy=False))
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         f, i = gates.pair(self._pre(x))
-        return self._recur(f, i * positive(wide(self.value(x))), state)
+        return self._recur(f, i * positive(wide(self.value(x))), state, real)
 
 
 class MinLSTM(_Vector):
@@ -123,9 +127,9 @@ class MinLSTM(_Vector):
     def _log_forget(self, x):
         return gates.log_forget(self._quotient(self._pre(x, noisy=False)))
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         f, i = gates.pair(self._quotient(self._pre(x)))
-        return self._recur(f, i * positive(wide(self.value(x))), state)
+        return self._recur(f, i * positive(wide(self.value(x))), state, real)
 
 
 class Bounds(nn.Module):
@@ -142,6 +146,9 @@ class Bounds(nn.Module):
         units: H.
         device: where the parameter lives.
         dtype: its dtype.
+
+    Raises:
+        ValueError: for a number of layers or units below 1.
 
     Example:
         >>> bounds = Bounds(2, 8)
@@ -169,7 +176,7 @@ class Bounds(nn.Module):
         nn.init.zeros_(self.logits)
 
     def of(self, layer: int) -> Float[Tensor, " H"]:
-        """The lower bound of a layer's gates, in [0, 1)."""
+        """The lower bounds of a layer's gates, in [0, 1); layers count from 0."""
         return self.logits.softmax(0)[:layer].sum(0)
 
 
@@ -189,6 +196,7 @@ class HGRN(_Vector):
         bounds: the lower bounds of all layers; ``None`` has none.
         layer: this layer's number in them, from 0.
         bias: as for `MinGRU`.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`; the published start is σ(z) = 1/2.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.
@@ -207,12 +215,14 @@ class HGRN(_Vector):
         bounds: Bounds | None = None,
         layer: int = 0,
         bias: bool = True,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        options: Any = {"bias": bias, "gate": gate, "seed": seed}
+        options: Any = {"bias": bias, "batch_first": batch_first}
+        options |= {"gate": gate, "seed": seed}
         place: Any = {"device": device, "dtype": dtype}
         super().__init__(input_size, hidden_size, **options, **place)
         check_count("layer", layer, least=0)
@@ -235,9 +245,9 @@ class HGRN(_Vector):
         f, i = self._bounded(*gates.pair(self._pre(x, noisy=False)))
         return torch.where(f < 0.5, f.log(), torch.log1p(-i))
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         f, i = self._bounded(*gates.pair(self._pre(x)))
-        return self._recur(f, i * F.silu(wide(self.value(x))), state)
+        return self._recur(f, i * F.silu(wide(self.value(x))), state, real)
 
 
 class RGLRU(Cell):
@@ -245,7 +255,8 @@ class RGLRU(Cell):
 
     Not tied, linear in h. u is a product of the input; r = σ and i = σ are
     block-diagonal products of u, a = exp(-softplus(Λ)) is a parameter. r moves f
-    between a⁸ and 1: a refine gate, which acts in the exponent. So there is no other.
+    between a⁸ and 1: a refine gate, which acts in the exponent, so that the cell takes
+    no other.
 
     `CODE` is the start of the authors' code, ``gate=RGLRU.PAPER`` that of their paper,
     which forgets eight times as slowly. A law is one of f at r = 1/2. Noise acts on r.
@@ -259,6 +270,7 @@ class RGLRU(Cell):
         input_size: I, features of the input.
         hidden_size: H, the number of units.
         heads: blocks of the gates' weights; a divisor of H.
+        batch_first: as for `MinGRU`.
         gate: as for `MinGRU`, without a refine gate; ``None`` is `CODE`.
         seed: as for `MinGRU`.
         device: as for `MinGRU`.
@@ -285,12 +297,13 @@ class RGLRU(Cell):
         hidden_size: int,
         *,
         heads: int = 1,
+        batch_first: bool = False,
         gate: str | Gate | None = None,
         seed: int | None = None,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ):
-        super().__init__(input_size, hidden_size, gate, seed)
+        super().__init__(input_size, hidden_size, gate, seed, batch_first=batch_first)
         self.heads = check_divides(heads, self.hidden_size)
         place: Any = {"device": device, "dtype": dtype}
         self.value = nn.Linear(self.input_size, self.hidden_size, **place)
@@ -327,7 +340,7 @@ class RGLRU(Cell):
     def _logs(self, pre: Blocks) -> Tensor:
         return -8 * pre["forget"].sigmoid() * F.softplus(wide(self.base))
 
-    def _sequence(self, x, state):
+    def _sequence(self, x, state, real):
         u = self.value(x)
         pre = self._pre(u)
         log_f = self._logs(pre)
@@ -336,5 +349,5 @@ class RGLRU(Cell):
         scale = (-torch.expm1(2 * log_f)).clamp(min=least).sqrt()
         self._note(effective_forget=f)
         b = scale * pre["input"].sigmoid() * wide(u)
-        states = linear_recurrence(f, b, state)
+        states = linear_recurrence(*held(f, b, real), state)
         return states, states[-1]

@@ -41,8 +41,8 @@ class Translated(NamedTuple):
 
     Attributes:
         lines: for people to read; empty where there was nothing to translate.
-        long: how many lines had more pieces than any the model was trained on. They
-            are translated, too, and often badly.
+        long: how many lines had more pieces than any line the model was trained on.
+            They are translated all the same, often badly.
         unknown: pieces that the model does not know.
     """
 
@@ -67,7 +67,10 @@ class Released(NamedTuple):
         Arguments:
             lines: a sentence each; an empty one stays empty.
             beam: hypotheses of a sentence that are followed.
-            alpha: of the length normalisation, see `search`.
+            alpha: α of the length normalisation, see `search`.
+
+        Raises:
+            ValueError: for a beam below 1 or a negative α.
         """
         cut = CUTS[self.cuts[0]]
         sources = [self.subwords.encode(" ".join(cut(line))) for line in lines]

@@ -40,11 +40,11 @@ class Memory(NamedTuple):
 
 
 class TranslationModel(nn.Module):
-    """Source and target ids in, log-probabilities of each target word out.
+    """Reads source and target ids; gives the log-probability of each target word.
 
     Arguments:
         vocabulary_size: V, pieces of the joint table.
-        width: E, numbers an embedding has.
+        width: E, numbers in an embedding.
         hidden_size: H.
         num_layers: of the encoder, and of the decoder.
         dropout: probability, below 1.
@@ -115,7 +115,7 @@ class TranslationModel(nn.Module):
         return [(h, torch.zeros_like(h)) for _ in self.decoder]
 
     def forward(self, batch: Batch) -> Float[Tensor, "N E"]:
-        """Readouts of the N words of the batch's targets; filling is left out."""
+        """Readouts of the N words of the batch's targets, padding left out."""
         memory = self.encode(batch.source, batch.source_lengths)
         return self.decode(memory, batch.target)[batch.real]
 

@@ -15,7 +15,7 @@ from gatebook.translate.subwords import EOS
 
 @dataclass(frozen=True)
 class Batch:
-    """Sentence pairs side by side, filled up with eos behind their ends.
+    """Sentence pairs side by side, padded with eos behind their ends.
 
     Attributes:
         source: ids, each sentence ended by eos, (S, B).
@@ -33,12 +33,12 @@ class Batch:
 
     @property
     def real(self) -> Bool[Tensor, "T B"]:
-        """Which places of the target are words or an eos, and no filling."""
+        """Which places of the target are words or their eos, not padding."""
         return inside(self.target, self.target_lengths)
 
     @property
     def real_source(self) -> Bool[Tensor, "S B"]:
-        """The same of the source."""
+        """The same for the source."""
         return inside(self.source, self.source_lengths)
 
     def to(self, device: torch.device) -> "Batch":
@@ -73,15 +73,15 @@ def batch_of(pairs: Pairs, rows: Sequence[int]) -> Batch:
 def shuffled(
     pairs: Pairs, tokens: int, sentences: int | None, seed: int, epoch: int
 ) -> list[list[int]]:
-    """The batches of an epoch as rows: other ones, in another order, each time.
+    """The batches of an epoch as rows: different ones, in a different order, each time.
 
     Sorted by target length, and by source length among equals. The sort is stable
-    after a shuffle, so that equal pairs meet others in each epoch.
+    after a shuffle, so that pairs of equal lengths meet different ones in each epoch.
 
     Arguments:
         pairs: the training pairs.
-        tokens: most places of a batch's longer side, filling included.
-        sentences: most pairs of a batch, if there is a limit.
+        tokens: at most this many places on a batch's longer side, padding included.
+        sentences: at most this many pairs in a batch; ``None`` for no limit.
         seed: of the run.
         epoch: from 0.
     """
@@ -93,7 +93,12 @@ def shuffled(
 
 
 def in_order(pairs: Pairs, tokens: int = 4000) -> Iterator[Batch]:
-    """All pairs once, the shortest first; ``rows`` says which is where."""
+    """All pairs once, the shortest first; a batch's ``rows`` says which pairs it has.
+
+    Arguments:
+        pairs: all of them.
+        tokens: as for `shuffled`.
+    """
     order = sorted(
         range(len(pairs.source)),
         key=lambda k: (len(pairs.target[k]), len(pairs.source[k])),
@@ -105,7 +110,7 @@ def in_order(pairs: Pairs, tokens: int = 4000) -> Iterator[Batch]:
 def _cut(
     pairs: Pairs, order: Sequence[int], tokens: int, sentences: int | None = None
 ) -> list[list[int]]:
-    """Rows in this order, cut where the longest side times the pairs is too much."""
+    """Rows in this order, cut where longest side times number of pairs is too large."""
     check_count("tokens", tokens)
     most = sentences or len(order)
     found: list[list[int]] = []

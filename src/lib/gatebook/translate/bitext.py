@@ -14,7 +14,7 @@ SPLITS = ("train", "valid", "test")
 
 
 class Part(NamedTuple):
-    """Pairs of lines; the words of a line are joined by one blank each."""
+    """Pairs of lines; words are separated by single blanks."""
 
     source: tuple[str, ...]
     target: tuple[str, ...]
@@ -22,18 +22,22 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Bitext:
-    """Pairs to train on, to choose by and to judge with.
+    """Pairs to train on, to select by and to judge by.
 
     Attributes:
         name: of the set.
         parts: ``"train"``, ``"valid"``, ``"test"``, and whatever else there is to
-            judge with.
+            judge by.
         cuts: how lines of either side are cut into words: names of
             `gatebook.translate.words.CUTS`.
         origin: one line on where the pairs come from.
         title: the set's full name.
         licence: as its owner states it.
         skipped: pairs left out, by part and reason: ``"train, empty": 3``.
+
+    Raises:
+        ValueError: for an unknown way to cut lines.
+        DataError: if one of the three parts has no pairs.
     """
 
     name: str
@@ -55,7 +59,11 @@ class Bitext:
                 )
 
     def limited(self, longest: int) -> "Bitext":
-        """Without the pairs of which a side has more than ``longest`` words."""
+        """The same without pairs in which either side has more than ``longest`` words.
+
+        Raises:
+            DataError: if a part has no pairs left.
+        """
         check_count("longest", longest)
         counts: Counter[str] = Counter()
         parts = {}
@@ -76,7 +84,7 @@ def made(
     cuts: tuple[str, str] = ("blanks", "blanks"),
     **facts: str,
 ) -> Bitext:
-    """Cut lines into words; pairs of which a side is empty are left out and counted.
+    """Cut lines into words; pairs with an empty side are left out and counted.
 
     Arguments:
         name: of the set.

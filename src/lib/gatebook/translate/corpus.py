@@ -38,7 +38,7 @@ class Corpus:
         bitext: the lines.
         subwords: the table of pieces.
         pairs: of each part of the bitext.
-        longest: most pieces of a side in training, eos not counted.
+        longest: at most this many pieces on a side in training, eos not counted.
         skipped: pairs left out, by part and reason; the bitext's among them.
     """
 
@@ -55,17 +55,17 @@ class Corpus:
 
     @property
     def train(self) -> Pairs:
-        """What is learnt from."""
+        """The pairs to train on."""
         return self.pairs["train"]
 
     @property
     def valid(self) -> Pairs:
-        """What is looked at meanwhile."""
+        """The pairs that training is watched on."""
         return self.pairs["valid"]
 
     @property
     def test(self) -> Pairs:
-        """What is judged by."""
+        """The pairs that the model is judged by."""
         return self.pairs["test"]
 
     @functools.cached_property
@@ -81,7 +81,7 @@ class Corpus:
         return Part(*(tuple(side[k] for k in rows) for side in text))
 
     def first(self, count: int) -> "Corpus":
-        """With the first ``count`` training pairs only."""
+        """The same with only the first ``count`` training pairs."""
         check_count("count", count)
         return replace(self, pairs={**self.pairs, "train": self.train.first(count)})
 
@@ -92,7 +92,7 @@ def encoded(bitext: Bitext, subwords: Subwords, longest: int = 64) -> Corpus:
     Arguments:
         bitext: the lines.
         subwords: the pieces, as `learned` gives them.
-        longest: training pairs of which a side has more pieces are left out (P1
+        longest: training pairs with more pieces on either side are left out (P1
             §4.1.2: 64). Those of other parts are kept, however long.
 
     Raises:
@@ -120,6 +120,11 @@ def encoded(bitext: Bitext, subwords: Subwords, longest: int = 64) -> Corpus:
 
 
 def learned(bitext: Bitext, merges: int) -> Subwords:
-    """The joint pieces of a bitext's training lines, both sides together."""
+    """The joint pieces of a bitext's training lines, both sides together.
+
+    Arguments:
+        bitext: the lines.
+        merges: of the most frequent pairs; see `Subwords.learn`.
+    """
     train: Sequence[tuple[str, ...]] = bitext.parts["train"]
     return Subwords.learn([*train[0], *train[1]], merges)

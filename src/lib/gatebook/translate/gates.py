@@ -18,7 +18,7 @@ def read_gates(model: TranslationModel, batch: Batch) -> Gates:
     """The gates of every layer of the decoder on the batch's targets.
 
     Step t has read the word before ``batch.target[t]``, the first step a zero vector,
-    and predicts ``batch.target[t]``. Steps outside ``batch.real`` are filling.
+    and predicts ``batch.target[t]``. Steps outside ``batch.real`` are padding.
 
     Arguments:
         model: in the mode in which its gates are wanted; noise acts in training.
@@ -40,11 +40,15 @@ def read_gates(model: TranslationModel, batch: Batch) -> Gates:
 
 
 WATCHED = ("effective_forget", "effective_input")
-"""Gates of which `standing` tells."""
+"""The gates that `standing` reports on."""
 
 
 def standing(model: TranslationModel, batch: Batch) -> dict[str, float]:
-    """How the decoder's gates stand in evaluation mode, over the batch's real steps.
+    """Where the decoder's gates lie in evaluation mode, over the batch's real steps.
+
+    Arguments:
+        model: is put into evaluation mode meanwhile.
+        batch: on the model's device.
 
     Returns:
         for each layer and each of ``WATCHED``: ``"decoder.0 effective_forget mean"``

@@ -20,6 +20,14 @@ def translations(
 ) -> list[str]:
     """Lines of words, one for each of the part's pairs, or for the first ``count``.
 
+    Arguments:
+        model: of the corpus's vocabulary.
+        corpus: has the sources.
+        part: of the corpus.
+        beam: hypotheses of a sentence that are followed; 1 is greedy.
+        alpha: α of the length normalisation, see `search`.
+        count: how many pairs; all by default.
+
     Raises:
         ValueError: for a corpus of another vocabulary, or a beam below 1.
     """
@@ -32,6 +40,6 @@ def translations(
 def judged(
     model: TranslationModel, corpus: Corpus, part: str = "test", **search: Any
 ) -> float:
-    """Tokenised BLEU of `translations`, whose options these are."""
+    """Tokenised BLEU of `translations`, from 0 to 100; arguments as there."""
     said = translations(model, corpus, part, **search)
     return tokenised_bleu(said, corpus.lines(part, len(said)).target)

@@ -35,7 +35,7 @@ class Translator(TranslationModel):
 
     Arguments:
         vocabulary_size: V, pieces of the joint table.
-        width: E, numbers an embedding has.
+        width: E, numbers in an embedding.
         hidden_size: H, even; the first encoder layer has H/2 units in each direction.
         num_layers: of the encoder, and of the decoder.
         gate: as for `gatebook.LSTM`, the same in all layers.

@@ -5,14 +5,14 @@ Here is the code's network:
 
 - the encoder's first layer reads both ways, H units each; the layers above have 2H
   units and read forward, so that "256" means 256 + 256, then 512;
-- the decoder's first layer takes TWO transitions a step on one state: A reads the last
-  word; its h asks the attention; B reads the context. Each has its own gates;
+- the decoder's first layer takes TWO transitions per step on one state: A reads the
+  last word; its h asks the attention; B reads the context. Each has its own gates;
 - attention is additive, of width 2H; the layers above read [h; context], and from the
   third on get their input added;
 - dropout is not inverted, on each layer's output, not between A and B; the readout's is
   0.5 whatever the rate is, whenever there is one.
 
-The biases: one vector a layer, at 0. The code's W_c of the context and W of the layer
+The biases: one vector per layer, at 0. The code's W_c of the context and W of the layer
 below are one matrix here.
 """
 
@@ -48,6 +48,9 @@ class PaperTranslator(TranslationModel):
         dropout: probability, below 1, on each layer's output.
         tied: whether source, target and output share one table; not in the code.
         seed: of the weights and of all random streams.
+
+    Raises:
+        ValueError: for sizes or probabilities that are not allowed.
 
     Attributes:
         decoder: transition A, transition B, then the layers from the second on.

@@ -19,18 +19,21 @@ class Recipe:
 
     Arguments:
         updates: gradient steps.
-        tokens: most places of a batch's longer side, filling included.
-        sentences: most pairs of a batch; ``None`` for no limit.
+        tokens: at most this many places on a batch's longer side, padding included.
+        sentences: at most this many pairs in a batch; ``None`` for no limit.
         optimizer: ``"Adam"`` or ``"AdaDelta"`` with ρ = 0.95 and ε = 10⁻⁷, which are
             the constants of P1's code.
         learning_rate: at the start.
         decay: share of the updates, the last ones, over which the rate falls to 0 on a
             straight line.
-        clip: largest gradient norm.
+        clip: the gradient's norm is cut to this.
         loss: what is averaged over a batch: the losses of ``"tokens"``, or those of
             ``"sentences"``, each the sum over its tokens, as in P1's code. With
             the sum nearly every update is clipped.
         checks: validations in all, evenly spaced, the last at the end.
+
+    Raises:
+        ValueError: for a count below 1, an unknown name, or a rate out of range.
     """
 
     updates: int
@@ -61,7 +64,7 @@ class Recipe:
         return self.learning_rate * share
 
     def is_check(self, update: int) -> bool:
-        """Whether there is a validation after so many updates."""
+        """Whether there is a validation after this many updates."""
         done = update * self.checks // self.updates
         return done > (update - 1) * self.checks // self.updates
 

@@ -1,4 +1,4 @@
-"""How good translations are: BLEU, chrF, and how sure a difference is.
+"""How good translations are: BLEU, chrF, and how certain a difference is.
 
 `bleu` and `chrf` are sacrebleu's, with the signature that says how they were taken.
 `tokenised_bleu` is P1's measure, the arithmetic of ``multi-bleu.perl`` on words as they
@@ -44,7 +44,7 @@ def bleu(
 
 
 def chrf(hypotheses: Sequence[str], references: Sequence[str]) -> Score:
-    """sacrebleu's chrF2, an F-score of the letters' n-grams; arguments as `bleu`."""
+    """sacrebleu's chrF2, an F-score of character n-grams; otherwise as `bleu`."""
     return _taken(_sacrebleu().CHRF(), hypotheses, references)
 
 
@@ -52,7 +52,10 @@ def tokenised_bleu(hypotheses: Sequence[str], references: Sequence[str]) -> floa
     """BLEU on words separated by blanks, one reference each, no smoothing.
 
     Equal to ``multi-bleu.perl`` and to sacrebleu with
-    ``tokenize="none", smooth_method="none"``.
+    ``tokenize="none", smooth_method="none"``. From 0 to 100.
+
+    Raises:
+        ValueError: for unequal numbers of lines, or none.
 
     Example:
         >>> round(tokenised_bleu(["a b c d e"], ["a b c d f"]), 2)
@@ -69,7 +72,7 @@ def paired_bootstrap(
     draws: int = 1000,
     seed: int = 0,
 ) -> dict[str, float]:
-    """How far two systems differ over draws of the sentences (Koehn 2004).
+    """How far two systems differ over resampled sentences (Koehn 2004).
 
     Both are judged on the same draw. The test is known to call a difference real a
     little too often, and it knows nothing of seeds: each system is one training run.
@@ -85,6 +88,9 @@ def paired_bootstrap(
         ``difference``, the first's tokenised BLEU less the second's; ``low`` and
         ``high``, its 2.5 % and 97.5 % quantiles; ``wins``, the share of draws in which
         the first is ahead.
+
+    Raises:
+        ValueError: for unequal numbers of lines, or less than one draw.
     """
     check_count("draws", draws)
     both = [counted(one, references) for one in (first, second)]
@@ -108,8 +114,8 @@ def counted(
     """What BLEU adds up, a row for each sentence.
 
     Returns:
-        for n = 1 to 4 the n-grams that the reference has, too, and all n-grams; then
-        the lengths of translation and reference: (N, 10).
+        (N, 10): for n = 1 to 4 the number of n-grams that the reference shares and of
+        all n-grams; then the lengths of translation and reference, in words.
     """
     _check_equal(hypotheses, references)
     rows = []

@@ -20,11 +20,11 @@ from gatebook.translate.batches import padded
 from gatebook.translate.subwords import EOS
 
 ROWS = 1000
-"""Hypotheses that are open at once, at most; the translations do not depend on it."""
+"""At most this many hypotheses are open at once; no translation depends on it."""
 
 
 def longest_translation(source_length: int) -> int:
-    """Steps after which a search stops, whatever is open: 1.5 S + 5."""
+    """Steps after which a search stops, whatever is open: 1.5 S + 5, rounded down."""
     return int(1.5 * source_length) + 5
 
 

@@ -33,7 +33,7 @@ class Subwords:
 
     Raises:
         ImportError: without the package tokenizers.
-        ValueError: for a text that is no such table.
+        ValueError: for a text that is not such a table.
     """
 
     def __init__(self, text: str):
@@ -56,6 +56,10 @@ class Subwords:
         Arguments:
             lines: of both languages; words are separated by blanks.
             merges: how many; single letters come on top.
+
+        Raises:
+            ImportError: without the package tokenizers.
+            ValueError: for less than one merge.
         """
         check_count("merges", merges)
         package = _tokenizers()
@@ -77,7 +81,7 @@ class Subwords:
         return len(self.tokens)
 
     def encode(self, line: str) -> list[int]:
-        """The ids of a line's pieces, without an end."""
+        """The ids of a line's pieces, without eos; `UNKNOWN` for a new letter."""
         return self._tokenizer.encode(_marked(line), add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -87,7 +91,7 @@ class Subwords:
         return text.replace(_END, " ").strip()
 
     def words(self, ids: Sequence[int]) -> list[list[int]]:
-        """Which places of ``ids`` make up each word; ends of sentences are no words.
+        """Which places of ``ids`` make up each word; an eos is not a word.
 
         Example: for the pieces ``["the▁", "ha", "y▁"]`` and an end it is
         ``[[0], [1, 2]]``.

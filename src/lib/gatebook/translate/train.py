@@ -47,13 +47,13 @@ def fit(
         recipe: updates, rates, optimiser.
         seed: of the batches.
         checkpoint: where the state is kept while the run goes on.
-        checkpoint_seconds: how often it is stored.
+        checkpoint_seconds: the time between two stores.
         report: gets a line of progress at each validation.
 
     Returns:
-        curves, from before the first update on: ``loss`` and ``train_loss``, in nats a
-        token, of the validation pairs and of the training batches since the last
-        validation, noise and dropout on; and how the decoder's gates stand on the
+        curves, from before the first update on: ``loss`` and ``train_loss``, in nats
+        per token, of the validation pairs and of the training batches since the last
+        validation, noise and dropout on; and where the decoder's gates lie on the
         first validation pairs (`gatebook.translate.gates.standing`).
 
     Raises:
@@ -66,7 +66,7 @@ def fit(
 
 
 def mean_loss(model: TranslationModel, pairs: Pairs) -> float:
-    """Nats a target token, eos counted, in evaluation mode."""
+    """Nats per target token, eos counted, in evaluation mode."""
     total, count = 0.0, 0
     device = model.embedding.weight.device
     with evaluating(model):

@@ -15,7 +15,7 @@ _STOP = re.compile(r"(?<=[^\s.])\.$")
 def moses(text: str) -> list[str]:
     """Lower case, cut nearly as Moses' tokenizer cuts English.
 
-    Every mark is a word but a full stop within a line, a comma between digits, and
+    Every mark is a word except a full stop within a line, a comma between digits, and
     hyphens. An apostrophe goes with the letters after it ("man 's"). This is a
     stand-in of a few lines: on Multi30k it equals Moses' output on 99.8 % of the lines.
 
@@ -27,7 +27,7 @@ def moses(text: str) -> list[str]:
 
 
 def moses_german(text: str) -> list[str]:
-    """The same for German, where an apostrophe is a word by itself."""
+    """The same for German, where an apostrophe is a word of its own."""
     return _moses(text, " ' ")
 
 

@@ -4,6 +4,7 @@ The sources stay MyST files. A page's outputs go into Jupyter Book's own cache, 
 it had executed the page itself, so that rendering never executes anything.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 
 from gatebook_book.machine import cores
-from gatebook_book.pages.execute import PageError, notebook_of
+from gatebook_book.pages.execute import PageError, notebook_of, run_page
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.site import imports
@@ -66,8 +68,8 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
     failed = []
-    for page, code in _run_all(stale, profile, workers or cores()):
-        if code == 0:
+    for page, whole in _run_all(stale, profile, workers or cores()):
+        if whole:
             state.note_run(profile, page.name, keys[page.name])
         else:
             failed.append(page.name)
@@ -183,37 +185,60 @@ def _render_key(keys: dict[str, str]) -> str:
 
 def _run_all(
     pages: list[Page], profile: str, workers: int
-) -> Iterator[tuple[Page, int]]:
-    """Each page in a process of its own, a few at once; all run even if one fails.
+) -> Iterator[tuple[Page, bool]]:
+    """Each page, a few at once; all run even if one fails.
 
     Yields:
-        pages with their exit codes, as they end.
+        pages, and whether they ran to their end, as they end.
     """
-    pool = ThreadPoolExecutor(workers)
-    waiting = {pool.submit(_run_one, page, profile): page for page in pages}
+    pool = _processes(workers)
+    waiting = {pool.submit(_run_one, page.name, profile): page for page in pages}
     try:
         for done in as_completed(waiting):
-            if done.result() in (130, -signal.SIGINT):
-                raise KeyboardInterrupt
             yield waiting[done], done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _run_one(page: Page, profile: str) -> int:
-    started = time.monotonic()
-    print(f"[{page.name}] running at the {profile} profile", flush=True)
-    command = [sys.executable, "-m", "gatebook_book.cli", "run", page.name]
+def _processes(workers: int) -> Executor:
+    """Processes that each import the tools once and then run one page after another."""
+    return ProcessPoolExecutor(workers, get_context("spawn"), _prepare)
+
+
+def _prepare() -> None:
     # One thread per page: pages run side by side, and two pages of two threads each
     # on two cores take longer than one after the other.
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    code = subprocess.run(
-        [*command, "--profile", profile], cwd=root(), env=environment
-    ).returncode
-    seconds = time.monotonic() - started
-    word = "done" if code == 0 else f"FAILED (exit {code})"
-    print(f"[{page.name}] {word} after {seconds:.0f} s", flush=True)
-    return code
+    os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # while there is no page to stop
+
+
+def _run_one(name: str, profile: str) -> bool:
+    started = time.monotonic()
+    print(f"[{name}] running at the {profile} profile", flush=True)
+    with _stopped_by_ctrl_c():
+        error = _error_of(name, profile)
+    took = f"after {time.monotonic() - started:.0f} s"
+    print(
+        f"[{name}] {f'FAILED {took}: {error}' if error else f'done {took}'}", flush=True
+    )
+    return not error
+
+
+def _error_of(name: str, profile: str) -> str:
+    try:
+        run_page(name, profile)
+    except (PageError, ValueError, OSError) as error:
+        return str(error)
+    return ""
+
+
+@contextlib.contextmanager
+def _stopped_by_ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _cache() -> Any:
