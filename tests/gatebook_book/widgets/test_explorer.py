@@ -13,6 +13,7 @@ from gatebook.inside import Snapshots
 from gatebook.tasks import Copy
 from gatebook.training import build
 from gatebook_book.paths import root
+from gatebook_book.runs.store import load
 from gatebook_book.widgets import GateExplorer
 from gatebook_book.widgets.gate_explorer import (
     FILE,
@@ -85,11 +86,36 @@ def test_the_first_moment_is_the_model_before_training(in_node, name):
     assert STORED["target"] == "".join(map(str, tokens))
 
 
-def test_what_the_page_says_of_the_runs():
-    """The last loss, and the share of tokens right, by gate."""
-    last = {name: run["curves"] for name, run in STORED["runs"].items()}
-    assert last["UR"]["loss"][-1] < 0.1 * 2.0794 < last["U"]["loss"][-1]
-    assert last["LSTM"]["loss"][-1] > 0.9 * 2.0794
+def test_they_are_the_stored_runs_of_another_page():
+    kept = load("memory/scaling", "laptop")
+    same = [r for r in kept if r["seed"] == 0 and r["parameters"]["length"] == 40]
+    names = {run["name"] for run in same} & set(METHODS)
+    assert names == {"LSTM", "C", "UR"}
+    for run in same:
+        if run["name"] in names:
+            found = STORED["runs"][run["name"]]["curves"]["loss"]
+            shared = min(len(found), len(run["curves"]["loss"]))
+            assert shared > 25
+            wanted = run["curves"]["loss"][:shared]
+            assert found[:shared] == pytest.approx(wanted, abs=6e-5)
+
+
+def test_what_the_page_says_of_the_runs(in_node):
+    def at(name: str, step: int) -> tuple[int, float]:
+        means = unpacked(in_node, STORED["runs"][name]["means"])
+        one = means.reshape(len(MOMENTS), UNITS)[MOMENTS.index(step)]
+        curves = STORED["runs"][name]["curves"]
+        loss = curves["loss"][curves["step"].index(step)]
+        return int((1 / (1 - one) > 40).sum()), round(loss, 2)
+
+    assert [at("UR", s)[0] for s in (0, 600, 1000)] == [0, 22, 30]
+    assert [at("UR", s)[1] for s in (600, 1000, 3200)] == [1.60, 0.88, 0.18]
+    assert {at("LSTM", s)[0] for s in MOMENTS} == {0}
+    assert [at("LSTM", s)[1] for s in (2200, 3200)] == [2.08, 2.05]
+    assert at("C", 0)[0] == 92 and at("U", 3200)[0] == 24
+    assert {at("U", s)[0] for s in (1000, 1200, 1400, 1600)} == {12}
+    waits = [("C", s) for s in (400, 800, 1400)] + [("U", s) for s in (800, 1600)]
+    assert all(abs(at(*each)[1] - 1.67) < 0.025 for each in waits)
 
 
 def test_a_kernel_sends_the_data_when_it_is_opened():
