@@ -1,5 +1,6 @@
 """The pages' sources: what a reader of the repository can rely on."""
 
+import ast
 import re
 
 import pytest
@@ -90,6 +91,28 @@ def test_every_figure_has_name_caption_and_description(name):
         assert len(options["figure"]["caption"]) > 20
         assert len(options["image"]["alt"]) > 20
         assert options["image"]["classes"] == "dark-light"
+
+
+def assigned(code):
+    """Names that a cell's statements, not its functions, give a value."""
+    for statement in ast.parse(code).body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            continue
+        inner = [n for n in ast.walk(statement) if isinstance(n, ast.comprehension)]
+        own = {id(n) for part in inner for n in ast.walk(part.target)}
+        names = [n for n in ast.walk(statement) if isinstance(n, ast.Name)]
+        stored = [n for n in names if isinstance(n.ctx, ast.Store)]
+        yield from (n.id for n in stored if id(n) not in own)
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
+def test_no_cell_changes_a_parameter(name):
+    # A run that comes later on the page would have another value than was asked for.
+    cells = [c for c in find(name).notebook().cells if c.cell_type == "code"]
+    parameters = set(find(name).parameters())
+    for cell in cells:
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert not parameters & set(assigned(cell.source))
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -65,6 +65,12 @@ def test_each_run_is_a_dot_on_a_line_that_the_pages_rows_share():
     assert pictures[0].get("aria-label").startswith("UR 0.2")
 
 
+def test_beside_the_dots_is_the_median_also_of_an_even_number_of_runs():
+    found = tree(claims.table([row(values={"UR": [0.0, 1.0, 2.0, 9.0]})]))
+    words = [text.text for text in found.find(".//svg").iter("text")]
+    assert words == ["UR", "1.5"]
+
+
 def test_a_method_whose_runs_all_diverged_is_named():
     found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
     assert "diverged" in "".join(found.find(".//svg").itertext())

@@ -173,6 +173,22 @@ def test_names_beside_lines_do_not_overlap_and_keep_the_order():
     assert sorted(range(6), key=places.__getitem__) == [3, 4, 0, 5, 1, 2]
 
 
+def test_some_methods_are_in_colour_and_the_medians_of_the_others_in_grey():
+    _, ax = plt.subplots()
+    (inked,) = plots.against_others(ax, runs(), "loss", ["UR", "no such run"])
+    assert inked.get_label() == "UR" and inked.get_color() == plots.COLOURS["UR"]
+    (other,) = [line for line in ax.lines if line.get_color() == plots.INK]
+    assert list(other.get_ydata()) == [2.0, 1.5, 1.0]
+
+
+def test_a_name_leads_to_the_last_point_that_the_axes_show():
+    _, ax = plt.subplots()
+    lines = ax.plot([0, 1, 2], [1.0, 0.5, -9.0], label="UR")
+    ax.set_ylim(0, 1)
+    plots.name_lines(ax, lines)
+    assert tuple(ax.texts[0].xy) == (1.0, 0.5)
+
+
 def test_accuracy_curves_are_learning_curves_beside_guessing():
     own = [
         {**run, "curves": {"step": [0, 5], "accuracy": [0.1, 0.6]}} for run in runs()

@@ -165,6 +165,10 @@ def test_only_a_kept_profiles_own_runs_are_kept(book):
     assert place("laptop", gates="UR") == ("data/results", "laptop")
     assert place("laptop", gates="C") == ("_build/results", "live")
     assert place("laptop", steps="8") == ("_build/results", "live")
+    # What a profile leaves to the page is its own, too.
+    assert place("laptop", rate="0.5") == ("data/results", "laptop")
+    assert place("laptop", rate="0.6") == ("_build/results", "live")
+    assert place("paper", gates="[]") == ("data/results", "paper")
     assert place("smoke") == ("_build/results", "smoke")
 
 

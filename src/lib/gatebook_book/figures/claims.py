@@ -7,6 +7,7 @@ import html
 import math
 import re
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from IPython.display import HTML
 
@@ -212,10 +213,10 @@ def _line(method: str, values: list[float], where: Place, left: float, y: float)
     if not values:
         return f'{text}<text x="{left:.0f}" y="{y + 3.5:.1f}">diverged</text>'
     places = [left + 5 + (WIDTH - 10) * where(v) for v in values]
-    middle = sorted(values)[len(values) // 2]
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>' for x in places
     )
+    middle = median(values)
     return (
         f'{text}<path d="M{left:.0f} {y:.1f}h{WIDTH}"/>{dots}'
         f'<text x="{left + WIDTH + 6:.0f}" y="{y + 3.5:.1f}">{middle:.3g}</text>'

@@ -254,8 +254,45 @@ def learning_curves(
     return fig
 
 
+def against_others(
+    ax: Axes, runs: Sequence[dict[str, Any]], score: str, shown: Iterable[str]
+) -> list[Line2D]:
+    """Some methods in colour, with their seeds, and the others' medians in grey.
+
+    For small panels in which nine names would not be legible.
+
+    Arguments:
+        ax: where to draw.
+        runs: as for `learning_curves`.
+        score: the curve to draw.
+        shown: names of the methods in colour; those without a run are left out.
+
+    Returns:
+        the medians of the methods in colour, for `name_lines`.
+
+    Raises:
+        ValueError: for an unknown method, or a score that a run lacks.
+    """
+    for run in runs:
+        check_choice("score", score, [k for k in run["curves"] if k != "step"])
+    inked = []
+    for method in _names(runs):
+        x, curves = _aligned([run for run in runs if run["name"] == method], score)
+        if method in shown:
+            before = len(ax.lines)
+            median_of_seeds(ax, x, curves, method)
+            inked += [k for k in ax.lines[before:] if k.get_label() == method]
+        else:
+            steps, values = _some(np.asarray(x, dtype=float), np.array(curves))
+            ax.plot(steps, np.nanmedian(values, 0), color=INK, alpha=0.5, linewidth=0.8)
+    return inked
+
+
 APART = 0.055
 """Least distance of two names beside lines, as a share of the axes' height."""
+
+LINE = 11
+"""The same in points: the height of a name, which counts where axes are low."""
 
 
 def name_lines(ax: Axes, lines: Sequence[Line2D]) -> None:
@@ -264,10 +301,12 @@ def name_lines(ax: Axes, lines: Sequence[Line2D]) -> None:
     Names that would overlap are moved apart, and a thin line leads to each. Call it
     when the axes have their limits.
     """
-    ends = [(line, np.asarray(line.get_xydata())[-1:]) for line in lines]
+    ends = [(line, _end(ax, line)) for line in lines]
     shown = [(line, *end[0]) for line, end in ends if len(end)]
     heights = [_height(ax, x, y) for _, x, y in shown]
-    for (line, x, y), place in zip(shown, spread_out(heights), strict=True):
+    inches = ax.bbox.height / ax.figure.dpi
+    places = spread_out(heights, max(APART, LINE / 72 / inches))
+    for (line, x, y), place in zip(shown, places, strict=True):
         colour = line.get_color()
         ax.annotate(
             str(line.get_label()),
@@ -282,14 +321,22 @@ def name_lines(ax: Axes, lines: Sequence[Line2D]) -> None:
         )
 
 
+def _end(ax: Axes, line: Line2D) -> np.ndarray:
+    """A line's last point that the axes show, or its last; an empty line has none."""
+    points = np.asarray(line.get_xydata())
+    low, high = sorted(ax.get_ylim())
+    inside = points[(points[:, 1] >= low) & (points[:, 1] <= high)]
+    return (inside if len(inside) else points)[-1:]
+
+
 def _height(ax: Axes, x: float, y: float) -> float:
     """A point's height as a share of the axes', kept within them."""
     at = ax.transAxes.inverted().transform(ax.transData.transform((x, y)))
     return float(np.clip(at[1], 0, 1))
 
 
-def spread_out(heights: Sequence[float]) -> list[float]:
-    """Heights that are at least `APART` apart, in the order and near those given.
+def spread_out(heights: Sequence[float], apart: float = APART) -> list[float]:
+    """Heights that are at least ``apart`` apart, in the order and near those given.
 
     Neighbours that are too close become a group around their mean, and groups that
     then touch become one.
@@ -302,25 +349,27 @@ def spread_out(heights: Sequence[float]) -> list[float]:
     groups: list[list[int]] = []
     for k in order:
         groups.append([k])
-        while len(groups) > 1 and _touch(groups[-2], groups[-1], heights):
+        while len(groups) > 1 and _touch(groups[-2], groups[-1], heights, apart):
             groups[-2:] = [groups[-2] + groups[-1]]
     places = {
-        k: round(_lowest(group, heights) + APART * i, 6)
+        k: round(_lowest(group, heights, apart) + apart * i, 6)
         for group in groups
         for i, k in enumerate(group)
     }
     return [places[k] for k in range(len(heights))]
 
 
-def _lowest(group: list[int], heights: Sequence[float]) -> float:
+def _lowest(group: list[int], heights: Sequence[float], apart: float) -> float:
     """Where a group's lowest name stands."""
     middle = sum(heights[k] for k in group) / len(group)
-    return max(0.0, middle - APART * (len(group) - 1) / 2)
+    return max(0.0, middle - apart * (len(group) - 1) / 2)
 
 
-def _touch(low: list[int], high: list[int], heights: Sequence[float]) -> bool:
-    top = _lowest(low, heights) + APART * len(low)
-    return top > _lowest(high, heights)
+def _touch(
+    low: list[int], high: list[int], heights: Sequence[float], apart: float
+) -> bool:
+    top = _lowest(low, heights, apart) + apart * len(low)
+    return top > _lowest(high, heights, apart)
 
 
 def accuracy_curves(runs: Sequence[dict[str, Any]], guess: float = 0.1) -> Figure:

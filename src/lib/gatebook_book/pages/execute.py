@@ -122,7 +122,8 @@ def context_of(page: Page, profile: str, parameters: dict[str, Any]) -> Context:
 
 
 def _same_experiment(page: Page, profile: str, parameters: dict[str, Any]) -> bool:
-    whole = page.effective(profile, {})
+    defaults = {name: own.default for name, own in page.parameters().items()}
+    whole = defaults | page.effective(profile, {})
     for name in parameters.keys() - {"device", "source"}:
         value, own = parameters[name], whole.get(name)
         part = isinstance(own, list) and set(value) <= set(own)
