@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gatebook_book.site.node import tool
 from gatebook_book.widgets.base import module
 
 CALL = """
@@ -20,18 +19,13 @@ console.log(JSON.stringify(rows.map((row) => formulas[name](...row))));
 """
 
 
-def node() -> str:
-    """The system's node, else the one that came by pip."""
-    return shutil.which("node") or str(Path(sys.executable).with_name("node"))
-
-
 @pytest.fixture(scope="session")
 def run_node() -> Callable[[Path, Any], Any]:
     """Run a script in node: JSON in at its input, JSON out at its output."""
 
     def run(script: Path, given: Any) -> Any:
         done = subprocess.run(
-            [node(), str(script)],
+            [tool("node"), str(script)],
             input=json.dumps(given),
             env=os.environ | {"NODE_OPTIONS": ""},
             capture_output=True,
