@@ -39,11 +39,15 @@ def run_node() -> Callable[[Path, Any], Any]:
 
 @pytest.fixture
 def in_node(tmp_path: Path, run_node: Callable[[Path, Any], Any]) -> Callable[..., Any]:
-    """Call a formula of a widget's module, as it is shipped, once for each row."""
+    """Call a formula of a widget's module, as it is shipped, once for each row.
+
+    ``"units+gate_explorer"`` is a widget whose module has a second file before its own.
+    """
 
     def call(widget: str, name: str, rows: list[tuple[Any, ...]]) -> Any:
-        shipped = tmp_path / f"{widget}.mjs"
-        shipped.write_text(module(widget))
+        *shared, own = widget.split("+")
+        shipped = tmp_path / f"{own}.mjs"
+        shipped.write_text(module(*shared, own))
         script = tmp_path / "call.mjs"
         script.write_text(CALL % json.dumps(shipped.as_uri()))
         return run_node(script, {"name": name, "rows": rows})

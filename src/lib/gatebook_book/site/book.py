@@ -33,6 +33,7 @@ from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.site import imports
 from gatebook_book.site.code import code_behind, modules_of
+from gatebook_book.site.colab import FOLDER
 from gatebook_book.site.downloads import NOTEBOOKS
 
 RENDERED_FROM = (
@@ -303,7 +304,7 @@ def _render(executed: list[Page], profile: str) -> None:
     """Render every page anew, from the cache alone."""
     # Nothing is left of a page that was renamed or dropped.
     _cache().clear_cache()
-    for old in ("html", NOTEBOOKS):
+    for old in ("html", NOTEBOOKS, FOLDER):
         shutil.rmtree(root() / "_build" / old, ignore_errors=True)
     for page in executed:
         _into_cache(page, profile)
