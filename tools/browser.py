@@ -12,7 +12,8 @@ import sys
 import tarfile
 from pathlib import Path
 
-from vendor import ROOT, npm_ci, tool
+from gatebook_book.site.node import tool
+from vendor import ROOT, npm_ci
 
 TESTS = ROOT / "tests/browser"
 PACKED = TESTS / "node_modules/@sparticuz/chromium/bin"

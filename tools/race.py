@@ -7,12 +7,10 @@ It takes half a minute in node and writes ``race.json`` beside the playground.
 
 import json
 import os
-import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 from gatebook.files import write_atomic
+from gatebook_book.site.node import tool
 from gatebook_book.widgets.base import FOLDER
 from gatebook_book.widgets.playground import NAMES
 from gatebook_book.widgets.webassembly import bundle
@@ -56,10 +54,9 @@ TOP, LIMIT = 2000, 3000
 
 def main() -> None:
     """Write the race, and say how it ended."""
-    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
     engine = json.dumps((FOLDER / "engine.mjs").as_uri())
     done = subprocess.run(
-        [node, "--input-type=module", "-e", SCRIPT % (engine, TOP, LIMIT)],
+        [tool("node"), "--input-type=module", "-e", SCRIPT % (engine, TOP, LIMIT)],
         input=json.dumps({"bundle": bundle(NAMES), "choice": CHOICE}),
         env=os.environ | {"NODE_OPTIONS": ""},
         stdout=subprocess.PIPE,

@@ -10,14 +10,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from gatebook_book.site.node import tool
+
 ROOT = Path(__file__).resolve().parent.parent
 MATHJAX = Path("mathjax/es5")
 FONTS = MATHJAX / "output/chtml/fonts/woff-v2"
-
-
-def tool(name: str) -> str:
-    """A command of Node.js: the system's, else the one that pip brought."""
-    return shutil.which(name) or str(Path(sys.executable).with_name(name))
 
 
 def npm_ci(folder: Path, *options: str) -> None:

@@ -13,8 +13,10 @@ from urllib.parse import urljoin, urlparse
 import nbformat
 import pytest
 from gatebook_book.pages.pages import find, page_names
+from gatebook_book.site.colab import BRANCH, FOLDER
 from playwright.sync_api import APIResponse, Browser, Page
 
+BUILT = Path(__file__).resolve().parents[2] / "_build"
 PAGES = page_names()
 WITH_CODE = [name for name in PAGES if find(name).has_code]
 WITH_FORMULAS = [name for name in WITH_CODE if "$" in find(name).file.read_text()]
@@ -160,6 +162,17 @@ def test_code_can_be_copied_and_the_notebook_taken_along(wide):
     notebook = nbformat.reads(taken(page, ".btn-download-notebook-button").text(), 4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert any(cell.outputs for cell in cells)
+
+
+@of_pages("wide", WITH_CODE)
+def test_a_button_leads_to_the_notebook_that_was_made_for_colab(wide):
+    button = wide.page.locator("a.btn-colab-button").first
+    assert button.inner_text().strip() == "Colab"
+    branch, _, name = (button.get_attribute("href") or "").partition(f"/{BRANCH}/")
+    assert branch.startswith("https://colab.research.google.com/github/")
+    notebook = nbformat.read(BUILT / FOLDER / name, as_version=4)
+    assert "%pip install" in notebook.cells[0].source
+    assert name == f"book/{wide.name}.ipynb"
 
 
 def taken(page: Page, button: str) -> APIResponse:

@@ -1,6 +1,7 @@
 """The widgets in a page without a kernel: served, and opened from a file."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build/html/book"
 SOURCES = {name: find(name).file.read_text() for name in page_names()}
 SHOWING = [name for name in SOURCES if "gatebook_book.widgets" in SOURCES[name]]
-# The playground has tests of its own, `test_playground.py`.
-WITH_WIDGETS = [name for name in SHOWING if "import Playground" not in SOURCES[name]]
+# These have tests of their own, `test_playground.py` and `test_explorer.py`.
+OTHERS = re.compile("import (Playground|GateExplorer)")
+WITH_WIDGETS = [name for name in SHOWING if not OTHERS.search(SOURCES[name])]
 PLACES = [("bare", "file")] + [
     (n, how) for n in WITH_WIDGETS for how in ("http", "file")
 ]

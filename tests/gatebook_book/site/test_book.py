@@ -2,11 +2,14 @@
 
 import re
 import shutil
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
 import pytest
+from filelock import FileLock
 from gatebook_book.pages.execute import PageError, notebook_of
 from gatebook_book.pages.pages import find
 from gatebook_book.site import book as builder
@@ -279,6 +282,35 @@ def test_a_second_build_does_nothing(work):
     assert built(work) == ["first", "second", "render"]
     assert built(work) == []
     assert stale_pages("book") == []
+
+
+def test_two_builds_at_once_take_turns(work, monkeypatch):
+    render, busy = builder._render, threading.Lock()
+
+    def render_alone(executed, profile):
+        assert busy.acquire(blocking=False)
+        time.sleep(0.1)
+        render(executed, profile)
+        busy.release()
+
+    monkeypatch.setattr(builder, "_render", render_alone)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(builder.build, ("book", "smoke"), (1, 1)))
+    assert work == ["first", "second", "render"] * 2
+
+
+def test_a_build_that_waits_says_so_and_then_sees_what_was_built(work, book, capsys):
+    built(work)
+    work.clear()
+    capsys.readouterr()
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(book / "_build/build.lock"):
+            second = pool.submit(builder.build, "book", 1)
+            with pytest.raises(TimeoutError):
+                second.result(timeout=1)
+            assert "another build is at work in _build" in capsys.readouterr().out
+        assert second.result().name == "index.html"
+    assert "0 of 2 pages to run" in capsys.readouterr().out and work == []
 
 
 def test_an_edit_of_text_alone_renders_only(work, book):

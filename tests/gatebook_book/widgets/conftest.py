@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gatebook_book.site.node import tool
 from gatebook_book.widgets.base import module
 
 CALL = """
@@ -20,18 +19,13 @@ console.log(JSON.stringify(rows.map((row) => formulas[name](...row))));
 """
 
 
-def node() -> str:
-    """The system's node, else the one that came by pip."""
-    return shutil.which("node") or str(Path(sys.executable).with_name("node"))
-
-
 @pytest.fixture(scope="session")
 def run_node() -> Callable[[Path, Any], Any]:
     """Run a script in node: JSON in at its input, JSON out at its output."""
 
     def run(script: Path, given: Any) -> Any:
         done = subprocess.run(
-            [node(), str(script)],
+            [tool("node"), str(script)],
             input=json.dumps(given),
             env=os.environ | {"NODE_OPTIONS": ""},
             capture_output=True,
@@ -45,11 +39,15 @@ def run_node() -> Callable[[Path, Any], Any]:
 
 @pytest.fixture
 def in_node(tmp_path: Path, run_node: Callable[[Path, Any], Any]) -> Callable[..., Any]:
-    """Call a formula of a widget's module, as it is shipped, once for each row."""
+    """Call a formula of a widget's module, as it is shipped, once for each row.
+
+    ``"units+gate_explorer"`` is a widget whose module has a second file before its own.
+    """
 
     def call(widget: str, name: str, rows: list[tuple[Any, ...]]) -> Any:
-        shipped = tmp_path / f"{widget}.mjs"
-        shipped.write_text(module(widget))
+        *shared, own = widget.split("+")
+        shipped = tmp_path / f"{own}.mjs"
+        shipped.write_text(module(*shared, own))
         script = tmp_path / "call.mjs"
         script.write_text(CALL % json.dumps(shipped.as_uri()))
         return run_node(script, {"name": name, "rows": rows})

@@ -2,11 +2,12 @@
 
 `gatebook.record` gives the gates of one pass. Here are the measurements that a claim
 such as P1 §4.4 needs: which gates are near 0 or 1, and whether they are small at words
-of one kind. None of them keeps the gates themselves, so that any number of texts
-can pass through.
+of one kind. Only `Snapshots` keeps the gates themselves; any number of texts can pass
+through the others.
 
 ======================  ==================================================
 `Histogram`             counts of gate values, batch by batch
+`Snapshots`             gates and answers of one batch as training goes on
 `over_words`            from a decoder's steps to the words that it reads or predicts
 `word_classes`          marks, conjunctions, …: the closed classes of English
 `auc_within`            are gates smaller at some words than at others of a sentence?
@@ -30,6 +31,7 @@ The statistics take NumPy arrays with one entry per word:
 """
 
 from gatebook.inside.histogram import Histogram
+from gatebook.inside.snapshots import Snapshots
 from gatebook.inside.statistics import (
     Effect,
     auc_within,
@@ -55,6 +57,7 @@ __all__ = [
     "FUNCTION",
     "Effect",
     "Histogram",
+    "Snapshots",
     "auc_within",
     "bootstrap",
     "difference_within",

@@ -306,6 +306,7 @@ def fit(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
     report: Callable[[str], None] | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> History:
     """Train ``model`` on ``task``.
 
@@ -324,11 +325,13 @@ def fit(
         checkpoint: where the state is kept while the run goes on.
         checkpoint_seconds: how often it is stored.
         report: gets a line of progress at each evaluation, for example ``print``.
+        watch: gets the steps done at each evaluation, 0 before the first step, and
+            may look at the model, for example `gatebook.inside.Snapshots`.
 
     Returns:
         the curves, with status ``"finished"`` or ``"diverged"``.
     """
-    job = Job(model, task, plan, checkpoint, report)
+    job = Job(model, task, plan, checkpoint, report, watch)
     return fit_together([job], checkpoint_seconds=checkpoint_seconds)[0]
 
 
@@ -341,6 +344,7 @@ class Job:
     plan: Plan
     checkpoint: Path | None = None
     report: Callable[[str], None] | None = None
+    watch: Callable[[int], None] | None = None
 
 
 def fit_together(
@@ -398,6 +402,7 @@ class _Training:
     def __init__(self, job: Job):
         self.model, self.task, self.plan = job.model, job.task, job.plan
         self.checkpoint, self.report = job.checkpoint, job.report
+        self.watch = job.watch
         rate = job.plan.learning_rate
         self.optimizer = torch.optim.Adam(job.model.parameters(), lr=rate)
         self.history = History()
@@ -417,7 +422,7 @@ class _Training:
         self.started = time.monotonic() - self.history.seconds
         if not self.history.curves:
             scores = self.scores()
-            self.history.note(0, scores | {"train_loss": float("nan")})
+            self.note(scores | {"train_loss": float("nan")})
         if not self.model.training:  # else its frozen parts stay frozen
             self.model.train()
 
@@ -439,11 +444,17 @@ class _Training:
             return
         scores = self.scores()
         scores["train_loss"] = sum(self.recent) / len(self.recent)
-        history.note(history.step, scores)
+        self.note(scores)
         self.recent.clear()
         if self.report is not None:
             seconds = time.monotonic() - self.started
             self.report(progress_line(history.step, plan.steps, seconds, scores))
+
+    def note(self, scores: dict[str, float]) -> None:
+        """Keep the scores of this step, and let who watches look at the model."""
+        self.history.note(self.history.step, scores)
+        if self.watch is not None:
+            self.watch(self.history.step)
 
     def scores(self) -> dict[str, float]:
         """The scores on all validation sets, each under its set's prefix."""

@@ -15,12 +15,15 @@ from torch import Tensor
 
 from gatebook.errors import check_count, check_not_negative
 from gatebook.modes import evaluating
-from gatebook.translate.base import State, TranslationModel
+from gatebook.translate.base import Memory, State, TranslationModel
 from gatebook.translate.batches import padded
 from gatebook.translate.subwords import EOS
 
 ROWS = 1000
 """At most this many hypotheses are open at once; no translation depends on it."""
+
+BLOCK = 128
+"""Rows whose words are scored at once, so that their scores stay in the cache."""
 
 
 def longest_translation(source_length: int) -> int:
@@ -98,6 +101,7 @@ class _Search:
     def run(self) -> list[list[int]]:
         """The best hypothesis of each sentence."""
         memory, state = self.sources, self.model.start(self.sources)
+        whole = _contiguous(self.sources)
         every = torch.arange(len(self.texts), device=self.best.device)
         live = _Open(every, self.best.new_zeros(len(every)), every[:, None][:, :0])
         while len(live.sentence):
@@ -106,7 +110,7 @@ class _Search:
             live, origin = self._advance(live, readout)
             state = _select(state, origin)
             if not torch.equal(live.sentence, every):
-                memory = self.sources.select(live.sentence)
+                memory = _of_rows(whole, live.sentence)
             every = live.sentence
         return self.texts
 
@@ -114,9 +118,9 @@ class _Search:
         self, live: _Open, readout: Float[Tensor, "R E"]
     ) -> tuple[_Open, Int[Tensor, " N"]]:
         """The best continuations, those that end taken out; and from which rows."""
-        logits = self.model.head(readout)
-        top, words = logits.topk(min(self.beam, logits.shape[1]))
-        scores = live.score[:, None] + top - logits.logsumexp(1, keepdim=True)
+        blocks = [self._best_words(block) for block in readout.split(BLOCK)]
+        top, words = (torch.cat(parts) for parts in zip(*blocks, strict=True))
+        scores = live.score[:, None] + top
         rows, ranks = self._chosen(live.sentence, scores)
         word = words[rows, ranks]
         said = torch.cat([live.said[rows], word[:, None]], 1)
@@ -125,6 +129,16 @@ class _Search:
         ends = (word == EOS) | over
         self._end(_Open(*(t[ends] for t in new)))
         return _Open(*(t[~ends] for t in new)), rows[~ends]
+
+    def _best_words(
+        self, readout: Float[Tensor, "R E"]
+    ) -> tuple[Float[Tensor, "R K"], Int[Tensor, "R K"]]:
+        """log p of the best words after each row, and these words, the best first."""
+        logits = self.model.head(readout)
+        top, words = logits.topk(min(self.beam, logits.shape[1]))
+        most = top[:, :1]
+        total = logits.sub_(most).exp_().sum(1, keepdim=True)  # needed no more
+        return top - (total.log() + most), words
 
     def _chosen(
         self, sentence: Int[Tensor, " R"], scores: Float[Tensor, "R K"]
@@ -163,5 +177,26 @@ class _Search:
                 self.texts[k] = [word for word in said if word != EOS]
 
 
+def _contiguous(memory: Memory) -> Memory:
+    """The same, each sentence in one piece; keys that are the values stay them."""
+    values = memory.values.contiguous()
+    same = memory.keys is memory.values
+    return memory._replace(
+        keys=values if same else memory.keys.contiguous(), values=values
+    )
+
+
+def _of_rows(memory: Memory, rows: Int[Tensor, " N"]) -> Memory:
+    """`Memory.select` for a search, which spends a tenth of its time here.
+
+    One copy where keys and values are one tensor, and by ``index_select``, which copies
+    a sentence of a contiguous tensor at once.
+    """
+    values = memory.values.index_select(0, rows)
+    same = memory.keys is memory.values
+    keys = values if same else memory.keys.index_select(0, rows)
+    return Memory(keys, values, memory.real[rows], memory.start[rows])
+
+
 def _select(state: State, rows: Int[Tensor, " N"]) -> State:
-    return [(h[:, rows], c[:, rows]) for h, c in state]
+    return [(h.index_select(1, rows), c.index_select(1, rows)) for h, c in state]

@@ -19,6 +19,7 @@ from gatebook.errors import check_choice
 from IPython import get_ipython
 from IPython.display import HTML
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
@@ -203,7 +204,8 @@ def histogram(ax: Axes, values: ArrayLike, method: str, *, bins: int = 25) -> No
             f"gate values of {method!r} lie in [{gates.min()}, {gates.max()}]; "
             "allowed: [0, 1]"
         )
-    ax.hist(gates, bins, range=(0, 1), density=gates.size > 0, color=colour)
+    look = {"color": to_rgba(colour, 0.25), "edgecolor": colour, "linewidth": 0.8}
+    ax.hist(gates, bins, range=(0, 1), density=gates.size > 0, **look)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from filelock import FileLock, Timeout
 from gatebook.files import read_text, write_atomic
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
@@ -32,6 +33,7 @@ from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.site import imports
 from gatebook_book.site.code import code_behind, modules_of
+from gatebook_book.site.colab import FOLDER
 from gatebook_book.site.downloads import NOTEBOOKS
 
 RENDERED_FROM = (
@@ -47,6 +49,8 @@ RENDERED_FROM = (
 def build(profile: str = "book", workers: int | None = None) -> Path:
     """Run the stale pages and render the book.
 
+    While another build of this checkout is at work, it waits for that one to end.
+
     Arguments:
         profile: the pages' parameters, ``"book"`` or ``"smoke"``.
         workers: pages that run at once; by default one per core.
@@ -57,7 +61,33 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     Raises:
         PageError: if a page fails, after the others have run, or if a page came out
             without outputs.
+        OSError: if ``_build`` cannot be written.
     """
+    with _alone():
+        return _build(profile, workers or cores())
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One build at a time: two would empty each other's cache.
+
+    The system frees the lock of a build that is killed.
+    """
+    path = root() / "_build" / "build.lock"
+    path.parent.mkdir(exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another build is at work in _build; waiting for it to end", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _build(profile: str, workers: int) -> Path:
     pages = [find(name) for name in page_names()]
     executed = [page for page in pages if page.has_code]
     # Before anything runs: what is edited meanwhile is stale in the next build.
@@ -67,7 +97,7 @@ def build(profile: str = "book", workers: int | None = None) -> Path:
     fresh = len(executed) - len(stale)
     print(f"{len(stale)} of {len(executed)} pages to run, {fresh} up to date")
     failed = []
-    for page, whole in _run_all(stale, profile, workers or cores()):
+    for page, whole in _run_all(stale, profile, workers):
         if whole:
             state.note_run(profile, page.name, keys[page.name])
         else:
@@ -274,7 +304,7 @@ def _render(executed: list[Page], profile: str) -> None:
     """Render every page anew, from the cache alone."""
     # Nothing is left of a page that was renamed or dropped.
     _cache().clear_cache()
-    for old in ("html", NOTEBOOKS):
+    for old in ("html", NOTEBOOKS, FOLDER):
         shutil.rmtree(root() / "_build" / old, ignore_errors=True)
     for page in executed:
         _into_cache(page, profile)

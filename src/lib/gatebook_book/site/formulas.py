@@ -8,9 +8,7 @@ What stays for the reader is HTML, a style sheet and fonts.
 import html
 import json
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from sphinx.errors import ExtensionError
 from sphinx.ext.mathjax import html_visit_displaymath, html_visit_math
 
 from gatebook_book.paths import root
+from gatebook_book.site.node import tool
 
 Formula = tuple[str, bool]
 """TeX, and whether it stands in a line of its own."""
@@ -46,15 +45,15 @@ def set_formulas(
         fonts: where the style sheet finds MathJax's fonts.
 
     Raises:
-        ExtensionError: for TeX with an error in it, or without MathJax or Node.js.
+        ExtensionError: for TeX with an error in it, or without MathJax.
+        FileNotFoundError: without Node.js.
 
     Example:
         >>> set_formulas([("x^2", False)])[0][0][:30]
         '<mjx-container class="MathJax"'
     """
-    node = shutil.which("node") or str(Path(sys.executable).with_name("node"))
     script = Path(__file__).with_suffix(".mjs")
-    command = [node, str(script), str(root() / MATHJAX), fonts]
+    command = [tool("node"), str(script), str(root() / MATHJAX), fonts]
     done = subprocess.run(
         command, input=json.dumps(formulas), capture_output=True, encoding="utf-8"
     )

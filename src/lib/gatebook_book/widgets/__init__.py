@@ -10,6 +10,7 @@ imports this package.
 """
 
 from gatebook_book.widgets.detach_paths import DetachPaths
+from gatebook_book.widgets.gate_explorer import GateExplorer
 from gatebook_book.widgets.gate_words import GateWords
 from gatebook_book.widgets.horizon import Horizon
 from gatebook_book.widgets.noisy_gate import NoisyGate
@@ -19,6 +20,7 @@ from gatebook_book.widgets.timescales import Timescales
 
 __all__ = [
     "DetachPaths",
+    "GateExplorer",
     "GateWords",
     "Horizon",
     "NoisyGate",

@@ -120,12 +120,12 @@ class Widget(anywidget.AnyWidget):
         return f"{type(self).__name__}({values})"
 
 
-def module(name: str) -> str:
-    """The source of a widget's ES module: what all share, then its own.
+def module(*names: str) -> str:
+    """The source of a widget's ES module: what all share, then its own files.
 
     Joined to one text, since a module in a notebook cannot import its neighbour.
     """
-    return read_text(FOLDER / "kit.mjs") + read_text(FOLDER / f"{name}.mjs")
+    return "".join(read_text(FOLDER / f"{name}.mjs") for name in ("kit", *names))
 
 
 def sheet() -> str:

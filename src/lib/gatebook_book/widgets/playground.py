@@ -34,7 +34,7 @@ class Choice(traitlets.TraitType[Any, Any]):
 def _script() -> str:
     """The widget's module; what trains is in it as a text, for workers."""
     engine = json.dumps(read_text(FOLDER / "engine.mjs"))
-    return f"const ENGINE = {engine};\n{module('playground')}"
+    return f"const ENGINE = {engine};\n{module('units', 'playground')}"
 
 
 @functools.cache
