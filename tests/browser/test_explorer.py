@@ -19,7 +19,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Explorer</
 <meta name="viewport" content="width=device-width"><body style="margin: 16px"><main>
 <h1>Explorer</h1>{marker}</main>
 <script type="application/vnd.jupyter.widget-state+json">{states}</script>
-<script defer src="widgets.js"></script></body></html>"""
+<script defer src="_static/widgets.js"></script></body></html>"""
 STORED = json.loads(stored_moments())
 RUNS, DELAY = STORED["runs"], STORED["parameters"]["length"]
 LAST = len(MOMENTS) - 1
@@ -33,8 +33,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     marker = f'{MARKER}{{"model_id": "e"}}</script>'
     text = PAGE.format(marker=marker, states=state.replace("</", "<\\/"))
     (folder / "page.html").write_text(text)
-    shutil.copy(ROOT / "book/_static/widgets.js", folder)
-    shutil.copy(ROOT / FILE, folder)
+    (folder / "_static").mkdir()
+    shutil.copy(ROOT / "book/_static/widgets.js", folder / "_static")
+    shutil.copy(ROOT / FILE, folder / "_static")
     return folder
 
 
@@ -157,7 +158,7 @@ def name_of(image: Locator) -> str:
 
 
 def test_without_the_file_it_says_so_and_can_be_tried_again(go, folder):
-    file = folder / Path(FILE).name
+    file = folder / "_static" / Path(FILE).name
     page = go()
     away = file.rename(file.with_suffix(".away"))
     try:

@@ -43,7 +43,7 @@ async function load(model) {
 
 /** A script, not a request: a page that was opened from a file may make none. */
 function beside() {
-  const loader = document.querySelector('script[src*="widgets.js"]');
+  const loader = document.querySelector('script[src*="_static/widgets.js"]');
   if (!loader) return null;
   const script = html("script", { src: new URL(STORED, loader.src) });
   return new Promise((done, failed) => {
