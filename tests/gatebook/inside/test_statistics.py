@@ -124,3 +124,25 @@ def test_values_that_are_not_numbers_are_refused():
     values[3] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         inside.auc_within(values, chosen, sentence)
+
+
+def test_a_cause_that_never_varies_within_a_sentence_is_refused():
+    values, _, sentence = corpus()
+    for size in (1.0, 0.1):  # the mean of equal numbers may differ from them
+        with pytest.raises(ValueError, match="causes c follow"):
+            inside.regression_within(values, {"c": size * (1.0 + sentence)}, sentence)
+
+
+def test_a_sentence_of_equal_values_has_no_standard_deviation():
+    chosen, sentence = np.array([True, False, False]), np.zeros(3, int)
+    for value in (1.0, 0.1):
+        equal = np.full(3, value)
+        found = inside.difference_within(equal, chosen, sentence, scaled=True)
+        assert len(found) == 0
+
+
+def test_a_regression_on_what_is_no_number_is_refused():
+    values, chosen, sentence = corpus()
+    values[3] = np.nan
+    with pytest.raises(ValueError, match="values holds NaN"):
+        inside.regression_within(values, {"class": 1.0 * chosen}, sentence)

@@ -1,5 +1,7 @@
 """Gates over words: which step belongs to which word, and to which class."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +107,19 @@ def test_a_histogram_refuses_what_is_no_gate(value):
 def test_a_share_from_within_a_bin_is_refused():
     with pytest.raises(ValueError, match="multiple of 1/10"):
         inside.Histogram(bins=10).below(0.25)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_values_in_half_precision_fall_into_their_own_bins(dtype):
+    values = torch.rand(1000).to(dtype)
+    half, single = inside.Histogram(), inside.Histogram()
+    half.add(values)
+    single.add(values.float())
+    assert torch.equal(half.counts, single.counts)
+
+
+def test_an_empty_histogram_has_no_shares_and_ends_are_in_order():
+    h = inside.Histogram(bins=10)
+    assert math.isnan(h.outside(0.1, 0.9))
+    with pytest.raises(ValueError, match="low is 0.9"):
+        h.outside(0.9, 0.1)

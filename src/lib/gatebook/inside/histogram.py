@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_between, check_count
 
 
 class Histogram:
@@ -42,7 +42,10 @@ class Histogram:
         if not (low >= 0 and high <= 1):
             raise ValueError(f"values lie in [{low}, {high}]; allowed: [0, 1]")
         bins = len(self.counts)
-        places = (values.detach().flatten() * bins).long().clamp(max=bins - 1)
+        values = values.detach()
+        if values.dtype.itemsize < 4:  # a product in half precision leaves its bin
+            values = values.float()
+        places = (values.flatten() * bins).long().clamp(max=bins - 1)
         self.counts += torch.bincount(places.cpu(), minlength=bins)
         self._sum += values.sum(dtype=torch.float64).item()
 
@@ -62,15 +65,16 @@ class Histogram:
         return (self.counts / max(self.total, 1)).tolist()
 
     def outside(self, low: float, high: float) -> float:
-        """The share of values below ``low`` or from ``high`` on.
+        """The share of values below ``low`` or from ``high`` on; NaN without any.
 
         Raises:
-            ValueError: if an end lies inside a bin.
+            ValueError: if an end lies inside a bin, or ``low`` above ``high``.
         """
+        check_between("low", low, 0, high)
         return self.below(low) + 1 - self.below(high)
 
     def below(self, end: float) -> float:
-        """The share of values below ``end``.
+        """The share of values below ``end``; NaN without any.
 
         Raises:
             ValueError: if ``end`` lies inside a bin.
@@ -81,4 +85,4 @@ class Histogram:
             raise ValueError(
                 f"end is {end!r}; allowed: a multiple of 1/{bins} in [0, 1]"
             )
-        return int(self.counts[:k].sum()) / max(self.total, 1)
+        return int(self.counts[:k].sum()) / self.total if self.total else float("nan")

@@ -13,6 +13,9 @@ from jaxtyping import Bool, Float, Int
 from gatebook.errors import check_between, check_count
 from gatebook.random import derive_seed
 
+ROUNDING = 1e-12
+"""What varies by less, relative to its size, does not vary."""
+
 Values = Float[np.ndarray, " N"]
 Flags = Bool[np.ndarray, " N"]
 Sentence = Int[np.ndarray, " N"]
@@ -74,7 +77,8 @@ def difference_within(
     centred = values - _means(values, sentence)[sentence]
     squares = np.bincount(sentence, centred**2, len(n))[both]
     width = np.sqrt(squares / (n + m)[both])
-    return found[width > 0] / width[width > 0]
+    varies = width > ROUNDING * np.abs(values).max(initial=0)
+    return found[varies] / width[varies]
 
 
 def lift(values: Values, chosen: Flags, share: float = 0.1) -> tuple[float, float]:
@@ -155,8 +159,12 @@ def permuted(
         sentence: their sentences.
         draws: how many times.
         seed: of the draws.
+
+    Raises:
+        ValueError: for arrays of different lengths, or less than one draw.
     """
     check_count("draws", draws)
+    _check_columns({"chosen": chosen}, sentence)
     order = np.argsort(sentence, kind="stable")
     sorted_sentence, flags = sentence[order], chosen[order]
     rng = _draws(seed, "permuted")
@@ -201,12 +209,16 @@ def regression_within(
         each cause's slope: the change of the value per unit of the cause.
 
     Raises:
-        ValueError: if a cause follows from the others, or never varies.
+        ValueError: if a cause follows from the others, or never varies within a
+            sentence; for columns of different lengths, or that are not finite.
     """
-    x = np.stack([_centred(np.asarray(c, float), sentence) for c in causes.values()], 1)
+    columns = {name: np.asarray(c, float) for name, c in causes.items()}
+    _check_columns({"values": values} | columns, sentence)
+    x = np.stack([_centred(c, sentence) for c in columns.values()], 1)
     y = _centred(values, sentence)
     size = np.linalg.norm(x, axis=0)
-    if not (size > 0).all() or np.linalg.cond(x / size) > 1e8:
+    least = ROUNDING * np.linalg.norm(list(columns.values()), axis=1)
+    if not (size > least).all() or np.linalg.cond(x / size) > 1e8:
         raise ValueError(
             f"causes {', '.join(causes)} follow from each other within the sentences; "
             "allowed: columns that are linearly independent there"
@@ -235,6 +247,17 @@ def _check(values: Values, chosen: Flags, sentence: Sentence) -> None:
         )
     if not np.isfinite(values).all():
         raise ValueError("values hold NaN or infinity; allowed: numbers")
+
+
+def _check_columns(columns: dict[str, np.ndarray], sentence: Sentence) -> None:
+    for name, column in columns.items():
+        if len(column) != len(sentence):
+            raise ValueError(
+                f"{name} has {len(column)} entries and sentence {len(sentence)}; "
+                "allowed: one per word in each"
+            )
+        if not np.isfinite(column).all():
+            raise ValueError(f"{name} holds NaN or infinity; allowed: numbers")
 
 
 def _counts(chosen: Flags, sentence: Sentence) -> tuple[np.ndarray, np.ndarray]:

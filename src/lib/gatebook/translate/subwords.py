@@ -81,7 +81,7 @@ class Subwords:
         return len(self.tokens)
 
     def encode(self, line: str) -> list[int]:
-        """The ids of a line's pieces, without eos; `UNKNOWN` for a new letter."""
+        """The ids of a line's pieces, without eos; ``UNKNOWN`` for a new letter."""
         return self._tokenizer.encode(_marked(line), add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
