@@ -156,6 +156,15 @@ def test_every_experiment_has_claims_and_shows_their_verdicts(name):
     assert shown
 
 
+@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if "modern" not in n])
+def test_an_experiment_begins_with_the_answer_and_ends_with_its_own_run(name):
+    text = find(name).file.read_text()
+    assert text.index("name: fig-") < text.index("\n## "), "no figure at the top"
+    heads = ("Summary", "The run of this build", "Exercises")
+    places = [text.index(f"\n## {head}") for head in heads]
+    assert places == sorted(places)
+
+
 def shown(name):
     """Files, objects and captions of the library's lines that a page shows."""
     page = find(name).file

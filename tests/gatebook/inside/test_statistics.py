@@ -2,6 +2,7 @@
 
 import itertools
 
+import jaxtyping
 import numpy as np
 import pytest
 from gatebook import inside
@@ -57,6 +58,16 @@ def test_lift_is_one_for_a_class_like_all_and_large_for_the_smallest():
     assert inside.lift(values, values < 0.2) == (1.0, pytest.approx(0.2))
     among, of_all = inside.lift(values, np.arange(100) % 2 == 0)
     assert among == pytest.approx(of_all)
+
+
+def test_lift_refuses_what_has_no_order_or_no_partner(monkeypatch):
+    values, chosen = np.linspace(0, 1, 5), np.arange(5) < 2
+    unordered = np.where(chosen, np.nan, values)
+    with pytest.raises(ValueError, match="values hold NaN"):
+        inside.lift(unordered, chosen)
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # as users have it
+    with pytest.raises(ValueError, match="values has 4, chosen has 5 entries; allowed"):
+        inside.lift(values[:4], chosen)
 
 
 def test_the_interval_of_a_mean_has_the_width_of_its_standard_error():

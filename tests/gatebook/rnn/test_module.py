@@ -81,6 +81,14 @@ def test_the_standard_gate_is_torchs(kind, torch_kind, layers, both, first, bias
     assert_same(ours, theirs, x, tuple(state) if kind is LSTM else state[0])
 
 
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("features", [(), (2,), (3, 1)])
+def test_a_packed_sequence_of_another_width_is_named_as_one(kind, features):
+    packed = nn.utils.rnn.pack_sequence([torch.zeros(4, *features)])
+    with pytest.raises(ValueError, match="PackedSequence .*allowed: .*input_size 3"):
+        kind(3, 5, batch_first=True)(packed)
+
+
 @pytest.mark.parametrize(("kind", "torch_kind"), PAIRS)
 @pytest.mark.parametrize("both", [False, True])
 @pytest.mark.parametrize("lengths", [[6, 4, 4, 1], [1, 6, 2, 5]])

@@ -1,5 +1,7 @@
 """Released translation models: the same output, a card, clear errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from gatebook.files import FileError
@@ -41,6 +43,13 @@ def test_lines_are_translated_and_what_is_odd_is_counted(tmp_path):
     assert len(found.lines) == 5 and found.lines[1] == ""
     assert (found.long, found.unknown) == (1, 3)
     assert model.translate([]).lines == []
+
+
+def test_the_card_says_where_the_pairs_come_from_if_that_is_known(tmp_path):
+    for origin, says in (("", "60 pairs;"), ("Own lines.", "Own lines. 60 pairs;")):
+        text = replace(corpus(), bitext=replace(bitext(), origin=origin))
+        release(tmp_path, a_model(), text, {})
+        assert f"\n\n{says}" in (tmp_path / CARD).read_text()
 
 
 def test_a_shared_table_is_stored_once_and_stays_shared(tmp_path):

@@ -102,6 +102,27 @@ def test_german_cuts_an_apostrophe_off():
 
 def test_words_are_joined_for_people():
     assert joined("the man 's dog , asleep .") == "The man's dog, asleep."
+    assert joined("five o 'clock ( the dogs ' )") == "Five o'clock (the dogs ')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "He said 'yes'.",
+        "He said 'don't go', then left.",
+        "The man's dogs' tails.",
+        "The 'rock 'n' roll' band's \"act\"!",
+        "It's \"the dog's\" (left), isn't it?",
+    ],
+)
+def test_cut_and_joined_a_line_is_itself(text):
+    assert joined(" ".join(moses(text))) == text
+
+
+def test_quotes_that_stand_apart_go_in_pairs():
+    assert joined("he said ' yes , sir ' .") == "He said 'yes, sir'."
+    line = " ".join(moses_german("Wie geht's, 'Hans'?"))
+    assert joined(line) == "Wie geht's, 'hans'?"
 
 
 # -- pieces ----------------------------------------------------------------------
@@ -117,6 +138,14 @@ def test_lines_survive_their_pieces():
         assert [k for word in words for k in word] == list(range(len(ids)))
         texts = ["".join(pieces.tokens[ids[k]] for k in word) for word in words]
         assert [text[:-1] for text in texts] == line.split()
+
+
+@pytest.mark.parametrize("line", ["the <eos> land", "a<eos>b x<eos>x", "<unk>x <unk>"])
+def test_text_never_becomes_a_special_piece(line):
+    pieces = Subwords.learn(["the land x<eos>x", "a<eos>b <unk>x <unk>"] * 3, 40)
+    ids = pieces.encode(line)
+    assert not {0, 1} & set(ids)
+    assert pieces.decode(ids) == line
 
 
 def test_unknown_letters_and_the_mark_itself_do_no_harm():

@@ -76,6 +76,15 @@ def test_a_wide_beam_finds_what_an_exhaustive_search_finds(alpha, monkeypatch):
 
 
 @pytest.mark.parametrize("beam", [1, 3])
+def test_weights_that_are_nan_are_refused(beam):
+    model = a_model()
+    with torch.no_grad():
+        model.encoder[0].weight_hh_l0[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="probability of NaN; allowed"):
+        translate(model, SOURCES, beam=beam)
+
+
+@pytest.mark.parametrize("beam", [1, 3])
 def test_sentences_do_not_see_each_other(beam, monkeypatch):
     model = a_model()
     alone = [translate(model, [source], beam=beam)[0] for source in SOURCES]

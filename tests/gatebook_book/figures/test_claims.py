@@ -71,6 +71,14 @@ def test_beside_the_dots_is_the_median_also_of_an_even_number_of_runs():
     assert words == ["UR", "1.5"]
 
 
+def test_the_tally_counts_each_verdict_of_a_page(monkeypatch):
+    rows = [row(), row(), row("contradicted")]
+    monkeypatch.setattr(claims, "entries", lambda page: rows)
+    found = tree(claims.tally("memory/copy")).itertext()
+    words = "".join(found).replace("\xa0", " ")
+    assert words.endswith("○ agrees (small) × 2 ■ contradicted × 1")
+
+
 def test_a_method_whose_runs_all_diverged_is_named():
     found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
     assert "diverged" in "".join(found.find(".//svg").itertext())

@@ -252,12 +252,12 @@ def test_the_state_in_a_page_is_small():
 
 def test_shares_of_timescales(in_node):
     means = [0.0, 0.5, 0.9, 0.99, 0.9999, 1.0]
-    (heights,) = in_node("playground", "shares", [(means,)])
+    (heights,) = in_node("units+playground", "shares", [(means,)])
     assert sum(heights) == pytest.approx(1) and heights[-1] == pytest.approx(2 / 6)
-    assert in_node("playground", "timescaleOf", [(0.9,)]) == pytest.approx([10])
+    assert in_node("units+playground", "timescaleOf", [(0.9,)]) == pytest.approx([10])
 
 
 def test_a_point_of_a_curve_is_the_mean_of_twenty_losses(in_node):
     losses = [float(k) for k in range(45)]
-    (found,) = in_node("playground", "binned", [(losses, 145)])
+    (found,) = in_node("units+playground", "binned", [(losses, 145)])
     assert found == [[[120, 9.5], [140, 29.5]], losses[40:]]

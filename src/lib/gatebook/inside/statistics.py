@@ -93,8 +93,10 @@ def lift(values: Values, chosen: Flags, share: float = 0.1) -> tuple[float, floa
         both shares; the first divided by the second is the lift.
 
     Raises:
-        ValueError: for a share outside [0, 1].
+        ValueError: for a share outside [0, 1], arrays of different lengths, or values
+            that are not finite.
     """
+    _check(values, chosen)
     check_between("share", share, 0, 1)
     count = max(1, round(share * len(values)))
     lowest = np.argsort(values, kind="stable")[:count]
@@ -238,13 +240,12 @@ def _draws(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, purpose))
 
 
-def _check(values: Values, chosen: Flags, sentence: Sentence) -> None:
-    sizes = {len(values), len(chosen), len(sentence)}
-    if len(sizes) != 1:
-        raise ValueError(
-            f"values, chosen and sentence have {len(values)}, {len(chosen)} and "
-            f"{len(sentence)} entries; allowed: one per word in each"
-        )
+def _check(values: Values, chosen: Flags, sentence: Sentence | None = None) -> None:
+    arrays = {"values": values, "chosen": chosen}
+    arrays |= {} if sentence is None else {"sentence": sentence}
+    if len(set(map(len, arrays.values()))) != 1:
+        has = ", ".join(f"{name} has {len(one)}" for name, one in arrays.items())
+        raise ValueError(f"{has} entries; allowed: one per word in each")
     if not np.isfinite(values).all():
         raise ValueError("values hold NaN or infinity; allowed: numbers")
 

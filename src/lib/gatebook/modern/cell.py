@@ -210,9 +210,9 @@ class Cell(nn.Module):
     def _run_packed(
         self, packed: PackedSequence, state: State | None
     ) -> tuple[PackedSequence, State]:
+        checks.check_packed(packed, self.input_size)
         # pad_packed_sequence gives back the order in which the user has the batch.
         x, lengths = pad_packed_sequence(packed)
-        checks.check_input(x, 3, self.input_size, batch_first=False)
         checks.check_place(x, "input", self.gate_weight)
         state = self._state(state, x, x.shape[1:2])
         output, state = self._run(x, state, alive(x, lengths))

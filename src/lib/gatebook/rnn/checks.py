@@ -139,6 +139,16 @@ def check_input(x: Any, axes: int, input_size: int, batch_first: bool) -> None:
         )
 
 
+def check_packed(packed: PackedSequence, input_size: int) -> None:
+    """Raise unless each step of a packed sequence has ``input_size`` features."""
+    shape = tuple(packed.data.shape)
+    if len(shape) != 2 or shape[-1] != input_size:
+        raise ValueError(
+            f"input is a PackedSequence whose steps have shape {shape[1:]}; allowed: "
+            f"(input_size,) with input_size {input_size}"
+        )
+
+
 def check_step(x: Any, input_size: int) -> None:
     """Raise unless ``x`` is one step: (B, input_size), or (input_size,)."""
     if not isinstance(x, Tensor):

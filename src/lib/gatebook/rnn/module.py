@@ -144,9 +144,10 @@ class RNN(Gated):
     def _run_packed(
         self, packed: PackedSequence, h: Tensor | None, c: Tensor | None
     ) -> tuple[PackedSequence, Tensor, Tensor]:
+        checks.check_packed(packed, self.input_size)
         # pad_packed_sequence gives back the order in which the user has the batch.
         x, lengths = pad_packed_sequence(packed)
-        self.check_input(x)
+        checks.check_place(x, "input", self.weight_ih_l0)
         batch = x.shape[1:-1]
         h, c = self.state(h, x, batch, "h_0"), self.state(c, x, batch, "c_0")
         out, h, c = self._layers(x, h, c, lengths)

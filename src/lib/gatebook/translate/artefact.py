@@ -70,7 +70,8 @@ class Released(NamedTuple):
             alpha: α of the length normalisation, see `search`.
 
         Raises:
-            ValueError: for a beam below 1 or a negative α.
+            ValueError: for a beam below 1, a negative α, or a model whose
+                probabilities are NaN.
         """
         cut = CUTS[self.cuts[0]]
         sources = [self.subwords.encode(" ".join(cut(line))) for line in lines]
@@ -191,7 +192,7 @@ SHA-256 sum guards it all. No pickle is in it.
 
 ## What it was trained on
 
-{source} {pairs:,} pairs; left out: {skipped}.
+{source}{pairs:,} pairs; left out: {skipped}.
 
 Licence: {licence}.
 
@@ -221,12 +222,13 @@ or `gatebook translate FILE --model the/folder/of/this/file`.
 def _card(
     model: TranslationModel, corpus: Corpus, facts: Mapping[str, object], size: int
 ) -> str:
+    origin = corpus.bitext.origin.rstrip(".")
     skipped = "; ".join(f"{count} ({why})" for why, count in corpus.skipped.items())
     return CARD_TEXT.format(
         title=f"A translation model on {corpus.bitext.title or corpus.name}",
         model=_table(_rows(model), "part"),
         size=size,
-        source=corpus.bitext.origin.rstrip(".") + ".",
+        source=f"{origin}. " if origin else "",
         pairs=len(corpus.train.source),
         skipped=skipped or "none",
         licence=corpus.bitext.licence,

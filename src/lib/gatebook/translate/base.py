@@ -34,10 +34,6 @@ class Memory(NamedTuple):
     real: Bool[Tensor, "B S"]
     start: Float[Tensor, "B H"]
 
-    def select(self, rows: Int[Tensor, " N"]) -> "Memory":
-        """The sources in these rows; a row may be taken several times."""
-        return Memory(*(t[rows] for t in self))
-
 
 class TranslationModel(nn.Module):
     """Reads source and target ids; gives the log-probability of each target word.
@@ -98,16 +94,24 @@ class TranslationModel(nn.Module):
         """Read source sentences; ``lengths`` count their eos."""
 
     @abstractmethod
+    def _run(
+        self, y: Float[Tensor, "T B E"], state: State, memory: Memory
+    ) -> tuple[Float[Tensor, "T B E"], State]:
+        """The decoder over the words ``y``: readouts, and the state after the last."""
+
     def decode(
         self, memory: Memory, target: Int[Tensor, "T B"]
     ) -> Float[Tensor, "T B E"]:
         """Readouts, from each of which a word of ``target`` is predicted."""
+        return self._run(self._said(target), self.start(memory), memory)[0]
 
-    @abstractmethod
     def step(
         self, said: Int[Tensor, " B"] | None, state: State, memory: Memory
     ) -> tuple[Float[Tensor, "B E"], State]:
         """One step of the decoder in evaluation; ``said`` is the word before."""
+        y = self._said_last(said, memory)
+        readout, state = self._run(y[None], state, memory)
+        return readout[0], state
 
     def start(self, memory: Memory) -> State:
         """The decoder's state before its first step: c is 0."""

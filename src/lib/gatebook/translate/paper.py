@@ -112,20 +112,6 @@ class PaperTranslator(TranslationModel):
         """The state before the first step; A and B share the first."""
         return super().start(memory)[1:]
 
-    def decode(
-        self, memory: Memory, target: Int[Tensor, "T B"]
-    ) -> Float[Tensor, "T B E"]:
-        """Readouts, from each of which a word of ``target`` is predicted."""
-        return self._run(self._said(target), self.start(memory), memory)[0]
-
-    def step(
-        self, said: Int[Tensor, " B"] | None, state: State, memory: Memory
-    ) -> tuple[Float[Tensor, "B E"], State]:
-        """One step of the decoder; ``said`` is the word before."""
-        y = self._said_last(said, memory)
-        readout, state = self._run(y[None], state, memory)
-        return readout[0], state
-
     def attention(
         self, query: Float[Tensor, "1 B H"], memory: Memory
     ) -> Float[Tensor, "B S"]:

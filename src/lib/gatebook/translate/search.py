@@ -52,7 +52,8 @@ def translate(
         ids without eos, in the order of ``sources``.
 
     Raises:
-        ValueError: for a beam below 1, a negative α, or a sentence without words.
+        ValueError: for a beam below 1, a negative α, a sentence without words, or a
+            model whose probabilities are NaN.
     """
     check_count("beam", beam)
     check_not_negative("alpha", alpha)
@@ -121,6 +122,7 @@ class _Search:
         blocks = [self._best_words(block) for block in readout.split(BLOCK)]
         top, words = (torch.cat(parts) for parts in zip(*blocks, strict=True))
         scores = live.score[:, None] + top
+        _check_scores(scores)
         rows, ranks = self._chosen(live.sentence, scores)
         word = words[rows, ranks]
         said = torch.cat([live.said[rows], word[:, None]], 1)
@@ -177,6 +179,14 @@ class _Search:
                 self.texts[k] = [word for word in said if word != EOS]
 
 
+def _check_scores(scores: Float[Tensor, "R K"]) -> None:
+    """NaN is below and above nothing: it would end as an empty translation."""
+    if scores.isnan().any():
+        raise ValueError(
+            "model gives words a probability of NaN; allowed: weights that are finite"
+        )
+
+
 def _contiguous(memory: Memory) -> Memory:
     """The same, each sentence in one piece; keys that are the values stay them."""
     values = memory.values.contiguous()
@@ -187,7 +197,7 @@ def _contiguous(memory: Memory) -> Memory:
 
 
 def _of_rows(memory: Memory, rows: Int[Tensor, " N"]) -> Memory:
-    """`Memory.select` for a search, which spends a tenth of its time here.
+    """The sources in these rows; a search spends a tenth of its time here.
 
     One copy where keys and values are one tensor, and by ``index_select``, which copies
     a sentence of a contiguous tensor at once.

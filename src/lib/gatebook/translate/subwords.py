@@ -38,11 +38,12 @@ class Subwords:
 
     def __init__(self, text: str):
         try:
-            self._tokenizer = _tokenizers().Tokenizer.from_str(text)
+            self._tokenizer = _tokenizers().Tokenizer.from_str(_unspelt(text))
         except ImportError:
             raise
         except Exception as error:  # the package raises nothing more specific
             raise ValueError(f"no table of pieces: {error}") from error
+        self._tokenizer.encode_special_tokens = True  # as text, whatever it says
         self.json = json.dumps(json.loads(text), ensure_ascii=False, sort_keys=True)
         vocabulary = self._tokenizer.get_vocab()
         self.tokens = tuple(sorted(vocabulary, key=vocabulary.__getitem__))
@@ -104,6 +105,19 @@ class Subwords:
             if self.ends[k]:
                 found.append([])
         return [word for word in found if word]
+
+
+def _unspelt(text: str) -> str:
+    """The table without merges that spell a special piece, so that no text becomes one.
+
+    Lines that hold "<eos>" within words teach such a merge; pieces beyond it stay
+    without use.
+    """
+    table = json.loads(text)
+    merges = table["model"]["merges"]
+    kept = [pair for pair in merges if "".join(pair) not in _SPECIAL]
+    table["model"]["merges"] = kept
+    return json.dumps(table)
 
 
 def _marked(line: str) -> str:

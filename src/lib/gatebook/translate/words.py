@@ -11,6 +11,14 @@ _COMMA = re.compile(r"(?<!\d),|,(?!\d)")
 _CLITIC = re.compile(r"(?<=\w)'(?=[^\W\d_])")
 _STOP = re.compile(r"(?<=[^\s.])\.$")
 
+_APART = re.compile(r"(?<=\w) ' (?=s\b)")  # German: "geht ' s"
+_PAIR = re.compile(r"""(?<!\S)(["']) (\S.*?) \1(?!\S)""")
+_CLOSING = re.compile(r" (?=[.,;:!?)])|(?<=\() ")
+_QUOTED = r"(?:[^']|'\w)*(?<=\S)'(?!\w)"  # up to a closing quote
+_APOSTROPHE = re.compile(
+    rf" (?='(?:(?i:s|t|re|ve|ll|d|m)\b(?!')|(?!{_QUOTED})\w))"  # 's, or "o 'clock"
+)
+
 
 def moses(text: str) -> list[str]:
     """Lower case, cut nearly as Moses' tokenizer cuts English.
@@ -49,9 +57,15 @@ CUTS: dict[str, Callable[[str], list[str]]] = {
 def joined(words: str) -> str:
     """A line for people to read: no blank before closing marks, a capital first.
 
+    Quotes go in pairs. Where a line could have either, an apostrophe with letters
+    after it is a quote if another one closes it.
+
     Example:
         >>> joined("a man 's dog , asleep .")
         "A man's dog, asleep."
+        >>> joined("he said 'yes' .")
+        "He said 'yes'."
     """
-    text = re.sub(r" ([.,;:!?)]|'\w)", r"\1", words)
+    text = _PAIR.sub(r"\1\2\1", _APART.sub("'", words))
+    text = _APOSTROPHE.sub("", _CLOSING.sub("", text))
     return text[:1].upper() + text[1:]

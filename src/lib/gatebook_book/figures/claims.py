@@ -6,6 +6,7 @@ It reads as a table without JavaScript; ``book/_static/claims.js`` filters and s
 import html
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -43,6 +44,15 @@ def of_page(page: str, caption: str = "") -> HTML:
     shared = scales.pop() if len(scales) == 1 else ""
     words = [caption, f"All runs: {shared}." if shared else ""]
     return table(found, " ".join(filter(None, words)), with_scale=not shared)
+
+
+def tally(page: str) -> HTML:
+    """How many of a page's claims have which verdict, for the top of the page."""
+    counts = Counter(row.verdict for row in entries(page))
+    chips = " ".join(
+        f"{chip(word)}\u00a0×\u00a0{counts[word]}" for word in KINDS if counts[word]
+    )
+    return HTML(f'<p class="claims-tally">The verdicts of this page: {chips}</p>')
 
 
 def table(

@@ -128,7 +128,12 @@ def module(*names: str) -> str:
     return "".join(read_text(FOLDER / f"{name}.mjs") for name in ("kit", *names))
 
 
-def sheet() -> str:
-    """The widgets' style sheet, with the book's colours as variables."""
+def sheet(*names: str) -> str:
+    """The widgets' style sheet, with the book's colours as variables.
+
+    Arguments:
+        names: of further sheets, which few widgets need.
+    """
     colours = "".join(f"  --gatebook-{k}: {v};\n" for k, v in COLOURS.items())
-    return f".gatebook-widget {{\n{colours}}}\n{read_text(FOLDER / 'kit.css')}"
+    rules = "".join(read_text(FOLDER / f"{name}.css") for name in ("kit", *names))
+    return f".gatebook-widget {{\n{colours}}}\n{rules}"

@@ -78,7 +78,7 @@ class GateExplorer(anywidget.AnyWidget):
     """
 
     _esm = module("units", "gate_explorer")
-    _css = sheet()
+    _css = sheet("units")
 
     left = Choice(*METHODS)
     right = Choice(*METHODS)

@@ -73,7 +73,7 @@ class Playground(anywidget.AnyWidget):
     """
 
     _esm = _script()
-    _css = sheet()
+    _css = sheet("units")
 
     task = Choice("copy", "adding")
     delay = Slider(5, 100, whole=True)
