@@ -156,7 +156,7 @@ def test_every_experiment_has_claims_and_shows_their_verdicts(name):
     assert shown
 
 
-@pytest.mark.parametrize("name", [n for n in EXPERIMENTS if "modern" not in n])
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_begins_with_the_answer_and_ends_with_its_own_run(name):
     text = find(name).file.read_text()
     assert text.index("name: fig-") < text.index("\n## "), "no figure at the top"
