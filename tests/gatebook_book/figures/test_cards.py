@@ -2,21 +2,11 @@
 
 import re
 
-import matplotlib as mpl
-import matplotlib.pyplot as plt
 import pytest
 from gatebook_book.figures import cards, plots
 from gatebook_book.paths import root
 
-
-@pytest.fixture(autouse=True)
-def house():
-    """The house style, and no figure left open."""
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_house_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house")
 
 
 def words(fig):

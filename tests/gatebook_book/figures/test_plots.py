@@ -3,7 +3,6 @@
 import io
 import itertools
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -16,14 +15,7 @@ DARK = "#121212"
 """Background of the dark theme (sphinx-book-theme)."""
 
 
-@pytest.fixture(autouse=True)
-def house():
-    """The house style, and no figure left open."""
-    with mpl.rc_context():
-        mpl.use("agg")
-        plots.use_house_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("house")
 
 
 def linear(colour):

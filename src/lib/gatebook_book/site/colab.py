@@ -12,7 +12,7 @@ from gatebook.files import read_text
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 
-from gatebook_book.site.downloads import NOTEBOOKS
+from gatebook_book.site.downloads import executed_of
 
 FOLDER = "colab"
 """Folder beside the site, also named in ``.github/workflows/pages.yml``."""
@@ -50,8 +50,8 @@ def offer(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Write a page's notebook for Colab, and put a button into the page's header."""
-    executed = Path(app.outdir).parent / NOTEBOOKS / f"{pagename}.ipynb"
-    if not executed.is_file():
+    executed = executed_of(app, pagename)
+    if executed is None:
         return
     url = app.config.html_theme_options["repository_url"]
     notebook = for_colab(nbformat.reads(read_text(executed), as_version=4), url)

@@ -13,12 +13,18 @@ Those that myst-nb leaves in ``jupyter_execute`` have lost their outputs.
 """
 
 
+def executed_of(app: Sphinx, pagename: str) -> Path | None:
+    """Where a page's executed notebook lies; ``None`` for a page without code."""
+    executed = Path(app.outdir).parent / NOTEBOOKS / f"{pagename}.ipynb"
+    return executed if executed.is_file() else None
+
+
 def offer_notebook(
     app: Sphinx, pagename: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
     """Put a page's notebook into the site, and let the theme know that it is there."""
-    executed = Path(app.outdir).parent / NOTEBOOKS / f"{pagename}.ipynb"
-    if not executed.is_file():
+    executed = executed_of(app, pagename)
+    if executed is None:
         return
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
