@@ -356,10 +356,10 @@ def killed_and_resumed(tmp_path, at_step, by, delay=0.0):
             time.sleep(delay)
             process.send_signal(by)
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=200)
     assert process.returncode != 0
     again = start(tmp_path)
-    out, error = again.communicate(timeout=60)
+    out, error = again.communicate(timeout=200)
     assert again.returncode == 0, error
     steps = [int(line) for line in out.splitlines()]
     return steps, (tmp_path / "end").read_text()

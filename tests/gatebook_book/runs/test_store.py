@@ -195,7 +195,7 @@ def test_of_two_processes_one_does_the_work(tmp_path):
     assert [p.suffix for p in (tmp_path / "p/laptop").iterdir()] == [".json"]
 
 
-def test_a_process_that_is_killed_frees_its_run(tmp_path):
+def test_a_process_that_is_killed_frees_its_run_and_leaves_nothing(tmp_path):
     process = multiprocessing.get_context("spawn").Process(
         target=work_slowly, args=(tmp_path, 600)
     )
@@ -203,9 +203,14 @@ def test_a_process_that_is_killed_frees_its_run(tmp_path):
     while not (tmp_path / "calls").exists():
         time.sleep(0.01)
     process.kill()
+    store = Store("p", "laptop", tmp_path)
+    name = store.file("UR", 0, {}).stem
+    for half in (f".{name}.safetensors.x1y2", f".{name}.json.z3"):  # as write_atomic's
+        (store.path / half).write_bytes(b"ha")
     work_slowly(tmp_path, 0)
     process.join()
-    assert len(Store("p", "laptop", tmp_path).load()) == 1
+    assert [p.suffix for p in store.path.iterdir()] == [".json"]
+    assert len(store.load()) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_reported_before_any_work(tmp_path):

@@ -1,6 +1,7 @@
 """A run is made by one process at a time."""
 
 import contextlib
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from gatebook_book.runs.progress import show_progress
 def alone(file: Path) -> Iterator[None]:
     """Keep other processes from making the same file meanwhile.
 
-    The system frees the lock of a process that is killed.
+    The system frees the lock of a process that is killed; what that process had half
+    written, of the run or its checkpoint, is removed by the next one.
 
     Raises:
         OSError: if the folder cannot be written, with the system's reason.
@@ -22,6 +24,8 @@ def alone(file: Path) -> Iterator[None]:
     lock = FileLock(path)
     _enter(lock, path)
     try:
+        for part in path.parent.glob(f".{glob.escape(path.stem)}.*"):
+            part.unlink(missing_ok=True)
         yield
     finally:
         # Removed while it is held: a process that waits then makes a new one.
