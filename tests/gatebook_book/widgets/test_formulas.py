@@ -84,6 +84,19 @@ def test_gradient_of_the_refine_gate(in_node):
     same(in_node("refine_band", "gradientNorm", rows), wanted)
 
 
+def test_a_dragged_point_of_the_band_finds_its_refine_gate(in_node):
+    rows = list(product(GATES[1:], UNIT))
+    values = zip(rows, in_node("refine_band", "effective", rows), strict=True)
+    points = [(f, g, r) for (f, r), g in values]
+    found = in_node("refine_band", "refineFor", [(f, g) for f, g, _ in points])
+    assert found == pytest.approx([r for *_, r in points], abs=1e-9)
+    periods = [(1 / (1 - f), 1 / (1 - g)) for f, g, _ in points]
+    found = in_node("refine_band", "refineForPeriod", periods)
+    assert found == pytest.approx([r for *_, r in points], abs=1e-9)
+    outside = [(0.5, 0.1), (0.5, 0.9)]
+    assert in_node("refine_band", "refineFor", outside) == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "second"),
     [
