@@ -15,6 +15,7 @@ from gatebook_book.pages.pages import (
 )
 from gatebook_book.paths import root
 from gatebook_book.runs import ledger
+from markdown_it import MarkdownIt
 from sphinx.pycode import ModuleAnalyzer
 
 PAGES = page_names()
@@ -44,6 +45,15 @@ def test_no_number_in_a_sentence_begins_a_line_as_if_in_a_list(name):
     text = find(name).file.read_text()
     before = re.findall(r"^(\S.*)\n1\. ", text, re.MULTILINE)
     assert all(line.startswith((":", "```")) for line in before)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_fence_too_many_makes_text_of_what_follows(name):
+    """A fence that closes nothing opens a block, up to the next one."""
+    tokens = MarkdownIt().parse(find(name).file.read_text())
+    fences = [token for token in tokens if token.type == "fence"]
+    plain = [fence.content for fence in fences if not fence.info.startswith("{")]
+    assert not any("```{" in content for content in plain)
 
 
 def test_no_executed_notebook_is_kept():
