@@ -19,6 +19,7 @@ from gatebook_book.site.mend import MARKER, NOTE
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import Widget
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
+from gatebook_book.widgets.rank_cost import stored_costs
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +205,14 @@ def gate_words(values: dict[str, int]) -> dict[str, Any]:
     return {"auc": auc} | {f"gates {k}": g for k, g in enumerate(gates)}
 
 
+def rank_cost(values: dict[str, int]) -> dict[str, Any]:
+    costs = [np.array(all_of) for all_of in stored_costs().values()]
+    chosen = [(found[values["place"] - 1], found[-1]) for found in costs]
+    perplexities = [float(np.median(cut)) for cut, _ in chosen]
+    rises = [float(np.median(cut / whole - 1)) for cut, whole in chosen]
+    return {"perplexities": perplexities, "rises": rises}
+
+
 def unit_memory(values: dict[str, float]) -> dict[str, Any]:
     bias, steps = real(values["bias"]), int(values["steps"])
     found = {
@@ -220,6 +229,7 @@ WANTED = {
     "GateWords": gate_words,
     "Horizon": horizon,
     "NoisyGate": noisy_gate,
+    "RankCost": rank_cost,
     "RefineBand": refine_band,
     "Timescales": shares,
     "UnitMemory": unit_memory,
@@ -364,6 +374,21 @@ def middle(shown: Locator) -> tuple[float, float]:
     box = shown.bounding_box()
     assert box
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_a_dragged_line_rests_at_the_stored_ranks(show):
+    page = show("bare", "file").page
+    widget = page.locator("[data-widget=RankCost]")
+    halo = widget.locator(".grip")
+    halo.scroll_into_view_if_needed()
+    for place in (4, 3):
+        x, y = middle(halo)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 80, y, steps=3)
+        page.mouse.up()
+        assert drawn(widget)["values"] == {"place": place}
+        check(widget)
 
 
 def test_a_dragged_point_is_where_the_hand_is(show):

@@ -12,6 +12,7 @@ from gatebook_book.widgets import (
     GateWords,
     Horizon,
     NoisyGate,
+    RankCost,
     RefineBand,
     Timescales,
     UnitMemory,
@@ -21,12 +22,13 @@ from gatebook_book.widgets.gate_words import stored_sentences
 from scipy import stats
 
 WIDGETS = [DetachPaths, GateWords, Horizon, NoisyGate, RefineBand, Timescales]
-WIDGETS += [UnitMemory]
+WIDGETS += [RankCost, UnitMemory]
 MODULES = [
     "detach_paths",
     "gate_words",
     "horizon",
     "noisy_gate",
+    "rank_cost",
     "refine_band",
     "timescales",
     "unit_memory",

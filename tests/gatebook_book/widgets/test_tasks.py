@@ -9,6 +9,7 @@ from gatebook import inside
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import module
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
+from gatebook_book.widgets.rank_cost import RANKS, stored_costs
 
 
 def real(value):
@@ -23,6 +24,7 @@ def real(value):
         ("noisy_gate", "equally often"),
         ("detach_paths", "fewer than 1,000 of the half a million"),
         ("horizon", "a horizon of 1,000 steps best"),
+        ("rank_cost", "the largest rank at which G² has a lower perplexity"),
         ("unit_memory", "learns fastest to keep an input for 100 steps"),
         ("gate_words", "both shares below are a half or less"),
     ],
@@ -72,6 +74,22 @@ def test_the_best_laws_for_long_and_for_short_horizons_differ():
         return max(laws.LAWS, key=lambda n: float(laws.LAWS[n].served(real(horizon))))
 
     assert (best(1000.0), best(10.0)) == ("chrono", "RG-LRU")
+
+
+def test_g2_is_ahead_of_the_baseline_up_to_one_rank():
+    costs = stored_costs()
+    assert all(len(cut) == 3 for found in costs.values() for cut in found)
+    ahead = [
+        np.median(g2) < np.median(base)
+        for g2, base in zip(costs["G2"], costs["LSTM0"], strict=True)
+    ]
+    assert dict(zip(RANKS, ahead, strict=True)) == {
+        4: True,
+        7: True,
+        14: True,
+        32: False,
+        128: False,
+    }
 
 
 def test_one_verse_has_no_smaller_gates_at_its_boundaries():

@@ -15,6 +15,7 @@ from gatebook_book.widgets.gate_words import GateWords
 from gatebook_book.widgets.horizon import Horizon
 from gatebook_book.widgets.noisy_gate import NoisyGate
 from gatebook_book.widgets.playground import Playground
+from gatebook_book.widgets.rank_cost import RankCost
 from gatebook_book.widgets.refine_band import RefineBand
 from gatebook_book.widgets.timescales import Timescales
 from gatebook_book.widgets.unit_memory import UnitMemory
@@ -26,6 +27,7 @@ __all__ = [
     "Horizon",
     "NoisyGate",
     "Playground",
+    "RankCost",
     "RefineBand",
     "Timescales",
     "UnitMemory",
