@@ -16,7 +16,7 @@ from gatebook import inside
 from gatebook_book import widgets
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.mend import MARKER, NOTE
-from gatebook_book.theory import detach, gumbel, laws, refine, timescales
+from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import Widget
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
 from playwright.sync_api import Browser, Locator, Page
@@ -204,12 +204,25 @@ def gate_words(values: dict[str, int]) -> dict[str, Any]:
     return {"auc": auc} | {f"gates {k}": g for k, g in enumerate(gates)}
 
 
+def unit_memory(values: dict[str, float]) -> dict[str, Any]:
+    bias, steps = real(values["bias"]), int(values["steps"])
+    found = {
+        "left": gate.share_left(bias, steps),
+        "gradient": gate.gradient(bias, steps),
+        "decay": -1 / bias.sigmoid().log(),
+        "period": 1 / (1 - bias.sigmoid()),
+        "largest": gate.largest_gradient(steps)[1],
+    }
+    return {name: float(value) for name, value in found.items()}
+
+
 WANTED = {
     "GateWords": gate_words,
     "Horizon": horizon,
     "NoisyGate": noisy_gate,
     "RefineBand": refine_band,
     "Timescales": shares,
+    "UnitMemory": unit_memory,
     "DetachPaths": detach_paths,
 }
 
@@ -306,15 +319,24 @@ def test_sliders_are_wide_high_and_say_their_ends(show, width):
         assert marks[-1]["x"] + marks[-1]["width"] <= box["x"] + box["width"] + 1
 
 
-HALOS = {"RefineBand": 2, "Timescales": 1, "NoisyGate": 2, "Horizon": 1}
+# NoisyGate has its second halo where some gates have no noise; the unit of UnitMemory
+# remembers too little at first to be dragged to the left.
+FIRST = {"NoisyGate": "p", "UnitMemory": "bias"}
+HALOS = {
+    "RefineBand": 2,
+    "Timescales": 1,
+    "NoisyGate": 2,
+    "Horizon": 1,
+    "UnitMemory": 3,
+}
 
 
 @pytest.mark.parametrize("name", HALOS)
 def test_what_has_a_halo_can_be_dragged_and_reset_leads_back(show, name):
     page = show("bare", "file").page
     widget = page.locator(f"[data-widget={name}]").first
-    if name == "NoisyGate":  # its second halo is there if some gates have no noise
-        drag(page, widget.locator("input[name=p]"), 0.5)
+    if name in FIRST:
+        drag(page, widget.locator(f"input[name={FIRST[name]}]"), 0.6)
     halos = widget.locator(".grip")
     assert halos.count() == HALOS[name]
     for halo in halos.all():

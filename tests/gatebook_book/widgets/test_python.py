@@ -14,12 +14,14 @@ from gatebook_book.widgets import (
     NoisyGate,
     RefineBand,
     Timescales,
+    UnitMemory,
 )
 from gatebook_book.widgets.base import Slider, module, sheet
 from gatebook_book.widgets.gate_words import stored_sentences
 from scipy import stats
 
 WIDGETS = [DetachPaths, GateWords, Horizon, NoisyGate, RefineBand, Timescales]
+WIDGETS += [UnitMemory]
 MODULES = [
     "detach_paths",
     "gate_words",
@@ -27,6 +29,7 @@ MODULES = [
     "noisy_gate",
     "refine_band",
     "timescales",
+    "unit_memory",
 ]
 SLIDERS = [(kind, name) for kind in WIDGETS for name in kind.ranges()]
 

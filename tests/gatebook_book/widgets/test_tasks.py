@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gatebook import inside
-from gatebook_book.theory import detach, gumbel, laws, refine, timescales
+from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import module
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
 
@@ -23,6 +23,7 @@ def real(value):
         ("noisy_gate", "equally often"),
         ("detach_paths", "fewer than 1,000 of the half a million"),
         ("horizon", "a horizon of 1,000 steps best"),
+        ("unit_memory", "learns fastest to keep an input for 100 steps"),
         ("gate_words", "both shares below are a half or less"),
     ],
 )
@@ -51,6 +52,13 @@ def test_only_at_temperature_one_the_density_is_flat():
         density = gumbel.pdf(g, real(0.0), tau / 100)
         flat = torch.allclose(density, torch.ones_like(g))
         assert flat == (tau == 100)
+
+
+def test_one_bias_learns_fastest_and_the_customary_one_hardly():
+    biases = torch.arange(-20, 81, dtype=torch.float64) / 10
+    gradients = gate.gradient(biases, 100)
+    assert biases[gradients.argmax()] == pytest.approx(4.6)
+    assert gate.gradient(real(1.0), 100) < 1e-11 * gradients.max()
 
 
 def test_more_than_half_must_be_detached_for_few_paths():

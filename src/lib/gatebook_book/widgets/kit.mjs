@@ -167,6 +167,15 @@ function line({ x, y, box }, xs, curve) {
   return `M${points.join("L")}`;
 }
 
+/** What is drawn how: rows of [words, attributes of a path of 22 by 10 at 0, 0]. */
+function legend(axes, x, y, rows) {
+  rows.forEach(([words, attributes], k) => {
+    const row = axes.add("g", { transform: `translate(${x},${y + 15 * k})` });
+    svg("path", attributes, row);
+    svg("text", { class: "start", x: 28, y: 4 }, row, words);
+  });
+}
+
 /**
  * A part of a picture that a pointer can take: a halo, whose attributes the caller sets.
  *
