@@ -24,6 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from gatebook_book.figures.narrow import both_forms
+
 INK = "#767676"
 """Text and axes: a grey with a contrast above 3.8 on white and on the dark theme."""
 
@@ -108,20 +110,21 @@ _RC: dict[str, Any] = {
 def use_house_style() -> None:
     """Set matplotlib's defaults for the book, and SVG output inside IPython.
 
-    A user's own ``matplotlibrc`` no longer counts: a figure is the same everywhere.
+    Figures come in two forms, see `gatebook_book.figures.narrow`. A user's own
+    ``matplotlibrc`` no longer counts: a figure is the same everywhere.
     """
+    shell = get_ipython()
+    if shell is not None:
+        plt.switch_backend(mpl.get_backend())  # sets a format of its own, once
     mpl.rcdefaults()
     mpl.rcParams.update(_RC)  # type: ignore[arg-type]
-    shell = get_ipython()
     if shell is None:
         return
     from matplotlib_inline.config import InlineBackend
 
-    inline = InlineBackend.instance(parent=shell)
-    # A date in the file would make every build differ.
-    printing: dict[str, Any] = {"bbox_inches": "tight", "metadata": {"Date": None}}
-    inline.print_figure_kwargs = printing
-    inline.figure_formats = {"svg"}
+    InlineBackend.instance(parent=shell).figure_formats = {"svg"}
+    formats = shell.display_formatter.formatters
+    formats["image/svg+xml"].for_type(Figure, both_forms)
 
 
 def style(method: str) -> dict[str, Any]:
