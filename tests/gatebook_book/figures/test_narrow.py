@@ -52,6 +52,20 @@ def test_columns_of_many_panels_stay_pairs_of_rows(house):
             assert first.rowspan.start + 1 == second.rowspan.start == 2 * (k // 3) + 1
 
 
+def test_panels_with_titles_follow_one_another_and_those_outside_have_scales(house):
+    fig, axes = plt.subplots(2, 3, figsize=(6.4, 4.2), sharex=True, sharey=True)
+    for k, ax in enumerate(axes.flat):
+        ax.set_title(str(k))
+    with narrow(fig):
+        placed = [ax.get_subplotspec() for ax in axes.flat]
+        cells = [(spec.rowspan.start, spec.colspan.start) for spec in placed]
+        assert cells == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+        left = [ax.yaxis.get_tick_params()["labelleft"] for ax in axes.flat]
+        below = [ax.xaxis.get_tick_params()["labelbottom"] for ax in axes.flat]
+    assert [left[k] for k in (0, 2, 4)] == [True] * 3
+    assert [below[k] for k in (4, 5)] == [True] * 2 and not below[0]
+
+
 def test_both_forms_are_files_of_their_own(pair):
     wide, second = map(ET.fromstring, split(both_forms(pair)))
     width, narrow_width = (

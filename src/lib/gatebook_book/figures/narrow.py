@@ -5,7 +5,7 @@ metadata of the first. The extension `gatebook_book.site.narrow` gives it a file
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from math import ceil
 from typing import Any
@@ -72,16 +72,13 @@ def has_narrow(fig: Figure) -> bool:
 def narrow(fig: Figure) -> Iterator[None]:
     """The figure in its narrow form, and afterwards as it was."""
     width, height = fig.get_size_inches()
-    columns = _grid(fig).ncols
-    kept = kept_columns(columns, width)
-    blocks = ceil(columns / kept)
+    kept = kept_columns(_grid(fig).ncols, width)
     with ExitStack() as undo:
         for legend in list(fig.legends):
             _fold_legend(legend, width, undo)
-        if blocks > 1:
-            _fold(fig, kept, undo)
+        taller = _fold(fig, kept, undo)
         undo.callback(fig.set_size_inches, width, height)
-        fig.set_size_inches(WIDTH, height * max(1, blocks * FLATTER))
+        fig.set_size_inches(WIDTH, height * max(1, taller * FLATTER))
         yield
 
 
@@ -108,31 +105,61 @@ def _grid(fig: Figure) -> GridSpecBase:
     return _panels(fig)[0][1].get_gridspec()
 
 
-def _fold(fig: Figure, kept: int, undo: ExitStack) -> None:
-    """Put every ``kept`` columns below those before them."""
-    old = _grid(fig)
-    blocks = ceil(old.ncols / kept)
-    heights = np.tile(old.get_height_ratios(), blocks)
-    new = GridSpec(old.nrows * blocks, kept, figure=fig, height_ratios=heights)
-    firsts = {spec.rowspan.start: ax for ax, spec in reversed(_panels(fig))}
-    for ax, spec in _panels(fig):
-        row, column = spec.rowspan.start, spec.colspan.start
-        block, place = divmod(column, kept)
-        if place == 0 and column > 0:
-            _show_scale(ax, firsts[row], undo)
+def _fold(fig: Figure, kept: int, undo: ExitStack) -> float:
+    """Set the panels in ``kept`` columns; how many times as many rows this makes.
+
+    Those with a title each follow one another. Others keep what is above and below
+    them: every ``kept`` columns come below those before them.
+    """
+    panels, old = _panels(fig), _grid(fig)
+    free = all(ax.get_title() or ax.get_title("left") for ax, _ in panels)
+    placed = {_cell(spec, kept, free): ax for ax, spec in panels}
+    rows = 1 + max(row for row, _ in placed)
+    heights = np.resize(old.get_height_ratios(), rows)
+    new = GridSpec(rows, kept, figure=fig, height_ratios=heights)
+    for ax, spec in panels:
         undo.callback(ax.set_subplotspec, spec)
-        ax.set_subplotspec(new[block * old.nrows + row, place])
+        ax.set_subplotspec(new[_cell(spec, kept, free)])
+    _show_scales(placed, dict(panels), undo)
+    return rows / old.nrows
 
 
-def _show_scale(ax: Axes, first: Axes, undo: ExitStack) -> None:
-    """Give a panel the numbers and the name that it had from the first of its row."""
-    if not ax.get_shared_y_axes().joined(ax, first) and len(ax.get_yticks()):
+def _cell(spec: SubplotSpec, kept: int, free: bool) -> tuple[int, int]:
+    """The row and column that a panel moves to."""
+    row, column = spec.rowspan.start, spec.colspan.start
+    grid = spec.get_gridspec()
+    if free:
+        return divmod(row * grid.ncols + column, kept)
+    block, place = divmod(column, kept)
+    return block * grid.nrows + row, place
+
+
+def _show_scales(
+    placed: Mapping[tuple[int, int], Axes],
+    old: Mapping[Axes, SubplotSpec],
+    undo: ExitStack,
+) -> None:
+    """Give outer panels the numbers and names that they had from a neighbour."""
+    firsts = {spec.rowspan.start: ax for ax, spec in reversed(list(old.items()))}
+    lowest = {spec.colspan.start: ax for ax, spec in old.items()}
+    for (row, column), ax in placed.items():
+        if column == 0:
+            _show_scale(ax, firsts[old[ax].rowspan.start], "y", undo)
+        if (row + 1, column) not in placed:
+            _show_scale(ax, lowest[old[ax].colspan.start], "x", undo)
+
+
+def _show_scale(ax: Axes, outer: Axes, name: str, undo: ExitStack) -> None:
+    """Label an axis as its neighbour's, if they share it or have no numbers."""
+    own, other = getattr(ax, f"{name}axis"), getattr(outer, f"{name}axis")
+    shared = getattr(ax, f"get_shared_{name}_axes")().joined(ax, outer)
+    if ax is outer or not (shared or len(own.get_ticklocs()) == 0):
         return
-    labelled = ax.yaxis.get_tick_params()["labelleft"]
-    undo.callback(ax.tick_params, labelleft=labelled)
-    ax.tick_params(labelleft=first.yaxis.get_tick_params()["labelleft"])
-    undo.callback(ax.set_ylabel, ax.get_ylabel())
-    ax.set_ylabel(ax.get_ylabel() or first.get_ylabel())
+    numbers = {"x": "labelbottom", "y": "labelleft"}[name]
+    undo.callback(own.set_tick_params, **{numbers: own.get_tick_params()[numbers]})
+    own.set_tick_params(**{numbers: other.get_tick_params()[numbers]})
+    undo.callback(own.set_label_text, own.get_label_text())
+    own.set_label_text(own.get_label_text() or other.get_label_text())
 
 
 def _fold_legend(legend: Legend, width: float, undo: ExitStack) -> None:
