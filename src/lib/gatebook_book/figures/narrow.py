@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecBase, SubplotSpec
 from matplotlib.legend import Legend
@@ -140,24 +141,36 @@ def _show_scales(
     undo: ExitStack,
 ) -> None:
     """Give outer panels the numbers and names that they had from a neighbour."""
-    firsts = {spec.rowspan.start: ax for ax, spec in reversed(list(old.items()))}
-    lowest = {spec.colspan.start: ax for ax, spec in old.items()}
+    rows: dict[int, list[Axes]] = {}  # each from the left, columns from below
+    columns: dict[int, list[Axes]] = {}
+    for ax, spec in old.items():
+        rows.setdefault(spec.rowspan.start, []).append(ax)
+        columns.setdefault(spec.colspan.start, []).insert(0, ax)
     for (row, column), ax in placed.items():
+        here = old[ax]
         if column == 0:
-            _show_scale(ax, firsts[old[ax].rowspan.start], "y", undo)
+            _show_scale(ax, rows[here.rowspan.start], "y", undo)
         if (row + 1, column) not in placed:
-            _show_scale(ax, lowest[old[ax].colspan.start], "x", undo)
+            _show_scale(ax, columns[here.colspan.start], "x", undo)
 
 
-def _show_scale(ax: Axes, outer: Axes, name: str, undo: ExitStack) -> None:
-    """Label an axis as its neighbour's, if they share it or have no numbers."""
-    own, other = getattr(ax, f"{name}axis"), getattr(outer, f"{name}axis")
-    shared = getattr(ax, f"get_shared_{name}_axes")().joined(ax, outer)
-    if ax is outer or not (shared or len(own.get_ticklocs()) == 0):
-        return
-    numbers = {"x": "labelbottom", "y": "labelleft"}[name]
-    undo.callback(own.set_tick_params, **{numbers: own.get_tick_params()[numbers]})
-    own.set_tick_params(**{numbers: other.get_tick_params()[numbers]})
+def _show_scale(ax: Axes, beside: list[Axes], name: str, undo: ExitStack) -> None:
+    """Label an axis as the first beside it that shares it, or is as bare."""
+    sharing = getattr(ax, f"get_shared_{name}_axes")()
+    own = getattr(ax, f"{name}axis")
+    for outer in beside:
+        other = getattr(outer, f"{name}axis")
+        bare = len(own.get_ticklocs()) == 0 == len(other.get_ticklocs())
+        if sharing.joined(ax, outer) or bare:
+            _label_as(own, other, {"x": "labelbottom", "y": "labelleft"}[name], undo)
+            return
+
+
+def _label_as(own: Axis, other: Axis, side: str, undo: ExitStack) -> None:
+    for which in ("major", "minor"):
+        before, after = (a.get_tick_params(which)[side] for a in (own, other))
+        undo.callback(own.set_tick_params, which, **{side: before})
+        own.set_tick_params(which, **{side: after})
     undo.callback(own.set_label_text, own.get_label_text())
     own.set_label_text(own.get_label_text() or other.get_label_text())
 

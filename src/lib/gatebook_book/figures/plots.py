@@ -22,6 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from gatebook_book.figures.narrow import both_forms
@@ -255,6 +256,7 @@ def learning_curves(
         _baseline(ax, baseline, baseline_label)
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
     ax.set_ylim(ylim)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     name_lines(ax, medians)
     return fig
 
@@ -434,7 +436,7 @@ def _baseline(ax: Axes, value: float, label: str) -> None:
         label,
         (1, value),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
+        xytext=(-2, 5),
         textcoords="offset points",
         ha="right",
         fontsize=9,
