@@ -28,6 +28,7 @@ CELLS = [
 ]
 NUMBERED = re.compile(r"\[\d+\]")
 SET = {"p": 0.5, "sentence": 3, "horizon": 30.0, "tau": 1.5, "r": 0.25, "x": 10.0}
+SET |= {"bias": 2.5}
 ASSIGN = "\n".join(f"made[{k}].{name} = {SET[name]}" for k, name in enumerate(SET))
 TELL = (
     "import json\nprint(json.dumps([{name: getattr(w, name) for name in w.ranges()} "

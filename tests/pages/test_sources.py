@@ -15,6 +15,7 @@ from gatebook_book.pages.pages import (
 )
 from gatebook_book.paths import root
 from gatebook_book.runs import ledger
+from markdown_it import MarkdownIt
 from sphinx.pycode import ModuleAnalyzer
 
 PAGES = page_names()
@@ -28,7 +29,8 @@ EXPERIMENTS = [
 ]
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.+\n)+)", re.MULTILINE)
 THEORY = [name for name in PAGES if name.startswith("theory/") and "grid" not in name]
-FIGURE = re.compile(r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n", re.DOTALL)
+CELL = r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n(.*?)```"
+FIGURE = re.compile(CELL, re.DOTALL)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -43,6 +45,15 @@ def test_no_number_in_a_sentence_begins_a_line_as_if_in_a_list(name):
     text = find(name).file.read_text()
     before = re.findall(r"^(\S.*)\n1\. ", text, re.MULTILINE)
     assert all(line.startswith((":", "```")) for line in before)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_fence_too_many_makes_text_of_what_follows(name):
+    """A fence that closes nothing opens a block, up to the next one."""
+    tokens = MarkdownIt().parse(find(name).file.read_text())
+    fences = [token for token in tokens if token.type == "fence"]
+    plain = [fence.content for fence in fences if not fence.info.startswith("{")]
+    assert not any("```{" in content for content in plain)
 
 
 def test_no_executed_notebook_is_kept():
@@ -83,12 +94,14 @@ def test_every_number_has_one_rule_for_its_range_or_is_free(name):
 def test_every_figure_has_name_caption_and_description(name):
     found = FIGURE.findall(find(name).file.read_text())
     assert found
-    for header in found:
+    for header, code in found:
         options = yaml.safe_load(header)["mystnb"]
         if "figure" not in options:
             continue
         assert options["figure"]["name"].startswith("fig-")
         assert len(options["figure"]["caption"]) > 20
+        if "gatebook_book.widgets" in code:  # a widget describes itself
+            continue
         assert len(options["image"]["alt"]) > 20
         assert options["image"]["classes"] == "dark-light"
 

@@ -27,6 +27,8 @@ def test_a_page_of_the_site_gets_them_as_html_with_its_numbers_and_a_style_sheet
     assert text.count("<mjx-container") == 2 and text.count(r"\(") == 1  # in the code
     assert "(4.1)" in text and "<mfrac>" in text  # MathML, for screen readers
     sheet = (tmp_path / "_static/formulas.css").read_text()
+    first = text.index('<span class="gatebook-marked">')
+    assert first < text.index("<mjx-container") < text.index("</span>,</span>\nnot")
     fonts = "vendor/mathjax/es5/output/chtml/fonts/woff-v2/MathJax_Main-Regular.woff"
     assert fonts in sheet
     set_site(tmp_path)  # a page that was not written again stays as it is

@@ -22,6 +22,17 @@ ICONS = "../_static/vendor/fontawesome/6.5.2"
             '<span class="sig-paren">)</span>',
         ),
         (
+            '<div class="proof theorem admonition" id="thm-a">\n<p class="admonition-'
+            'title"><span>Theorem 1 </span> (b)</p><p>c</p>',
+            '<div class="proof theorem admonition" id="thm-a">\n<p class="admonition-'
+            'title"><span>Theorem 1 </span> (b)<a class="headerlink" href="#thm-a" '
+            'title="Link here">#</a></p><p>c</p>',
+        ),
+        (
+            '<div class="proof admonition" id="proof">',
+            '<div class="proof admonition">',
+        ),
+        (
             '<button class="btn search-button-field" title="Search" aria-label="Search"'
             ' data-bs-toggle="tooltip">',
             '<button class="btn search-button-field" title="Search"'

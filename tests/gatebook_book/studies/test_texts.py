@@ -8,6 +8,7 @@ from gatebook.language.model import Dropouts
 from gatebook.language.recipe import Recipe
 from gatebook_book.runs.store import Store
 from gatebook_book.studies import texts as experiment
+from gatebook_book.studies import trained as trained_module
 from gatebook_book.studies.texts import TextPoint, figures, train_texts, trained
 
 from tests.gatebook.language.texts import small
@@ -18,7 +19,7 @@ RECIPE = Recipe(1, finetune=1, batch_size=4, bptt=20, learning_rate=5.0)
 @pytest.fixture(autouse=True)
 def forget(monkeypatch):
     """Each test as in a process of its own."""
-    monkeypatch.setattr(experiment, "_TRAINED", {})
+    monkeypatch.setattr(trained_module, "_MADE", {})
 
 
 def point(seed=0, recipe=RECIPE, **options):
@@ -34,7 +35,7 @@ def test_two_pages_share_a_training(tmp_path, monkeypatch):
     assert first["parameters"]["dropout_input"] == 0.1
     assert first["parameters"]["corpus_sum"] == small().sum
 
-    experiment._TRAINED.clear()
+    trained_module._MADE.clear()
 
     def never(*_, **__):
         raise AssertionError("trained twice")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gatebook_book.runs.store import Store
+from gatebook_book.studies import trained as trained_module
 from gatebook_book.studies import translation
 from gatebook_book.studies.dictionary import dictionary, word_by_word
 from gatebook_book.studies.translation import point, train_translations, trained
@@ -17,14 +18,14 @@ def a_point(**more):
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
-    monkeypatch.setattr(translation, "_TRAINED", {})
+    monkeypatch.setattr(trained_module, "_MADE", {})
 
 
 def test_two_pages_share_one_training(tmp_path, monkeypatch):
     pages = [Store(page, "smoke", tmp_path) for page in ("language/a", "inside/b")]
     (run,) = train_translations(pages[0], [a_point()])
     model, history = trained(pages[0], a_point())
-    translation._TRAINED.clear()
+    trained_module._MADE.clear()
 
     def fit(*args, **more):
         raise AssertionError("trained again")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from gatebook import inside
-from gatebook_book.theory import detach, gumbel, laws, refine, timescales
+from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.gate_words import packed
 from torch import Tensor
 
@@ -82,6 +82,40 @@ def test_gradient_of_the_refine_gate(in_node):
     rows = list(product(GATES, UNIT))
     wanted = [refine.gradient_norm(real(f), real(r)) for f, r in rows]
     same(in_node("refine_band", "gradientNorm", rows), wanted)
+
+
+def test_a_dragged_point_of_the_band_finds_its_refine_gate(in_node):
+    rows = list(product(GATES[1:], UNIT))
+    values = zip(rows, in_node("refine_band", "effective", rows), strict=True)
+    points = [(f, g, r) for (f, r), g in values]
+    found = in_node("refine_band", "refineFor", [(f, g) for f, g, _ in points])
+    assert found == pytest.approx([r for *_, r in points], abs=1e-9)
+    periods = [(1 / (1 - f), 1 / (1 - g)) for f, g, _ in points]
+    found = in_node("refine_band", "refineForPeriod", periods)
+    assert found == pytest.approx([r for *_, r in points], abs=1e-9)
+    outside = [(0.5, 0.1), (0.5, 0.9)]
+    assert in_node("refine_band", "refineFor", outside) == [0, 1]
+
+
+def test_memory_of_a_unit(in_node):
+    rows = list(product([-2.0, 0.0, 1.0, 4.6, 8.0], [1, 2, 10, 100, 1000]))
+    wanted = [gate.share_left(real(b), k) for b, k in rows]
+    same(in_node("unit_memory", "shareLeft", rows), wanted)
+    wanted = [gate.gradient(real(b), k) for b, k in rows]
+    same(in_node("unit_memory", "gradient", rows), wanted)
+    found = in_node("unit_memory", "largest", [(k,) for k in (1, 10, 1000)])
+    same(found, [gate.largest_gradient(k)[1] for k in (1, 10, 1000)])
+    biases = [(-2.0,), (1.0,), (8.0,)]
+    periods = in_node("unit_memory", "period", biases)
+    same(periods, [1 / (1 - real(b).sigmoid()) for (b,) in biases])
+    same(
+        in_node("unit_memory", "biasFor", [(D,) for D in periods]),
+        [b for (b,) in biases],
+    )
+    same(
+        in_node("unit_memory", "decay", biases),
+        [-1 / real(b).sigmoid().log() for (b,) in biases],
+    )
 
 
 @pytest.mark.parametrize(

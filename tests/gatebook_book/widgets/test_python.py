@@ -14,12 +14,14 @@ from gatebook_book.widgets import (
     NoisyGate,
     RefineBand,
     Timescales,
+    UnitMemory,
 )
 from gatebook_book.widgets.base import Slider, module, sheet
 from gatebook_book.widgets.gate_words import stored_sentences
 from scipy import stats
 
 WIDGETS = [DetachPaths, GateWords, Horizon, NoisyGate, RefineBand, Timescales]
+WIDGETS += [UnitMemory]
 MODULES = [
     "detach_paths",
     "gate_words",
@@ -27,6 +29,7 @@ MODULES = [
     "noisy_gate",
     "refine_band",
     "timescales",
+    "unit_memory",
 ]
 SLIDERS = [(kind, name) for kind in WIDGETS for name in kind.ranges()]
 
@@ -139,4 +142,4 @@ def test_the_state_in_a_page_is_small(kind):
         stored = len(json.dumps(json.dumps(stored_sentences())))
         assert stored < 170_000
         size -= stored
-    assert size < 40_000
+    assert size < 50_000

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gatebook.agents.acting import Unroll, act
 from gatebook.agents.network import Network
@@ -35,6 +35,7 @@ from gatebook.random import generator
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.training.loop import History, progress_line
+from gatebook.training.step import clipped_step
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,7 @@ class _Training:
     def _descend(self, loss: Tensor) -> bool:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        if not torch.isfinite(norm):
-            return False
-        self.optimizer.step()
-        return True
+        return clipped_step(self.network, self.optimizer, self.recipe.clip)
 
     # -- curves ----------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from gatebook.gates.noise import Gumbel, Noise, Sharpened, Silent
 
 @dataclass(frozen=True)
 class Gate:
-    """A point of the grid.
+    """A gate: one choice on each of four axes, for ``LSTM(..., gate=Gate(...))``.
 
     Example:
         >>> Gate(Uniform(), Refine()) == GATES["UR"]
@@ -69,7 +69,7 @@ class Gate:
     def noisy(
         self, pre: Blocks, noise: Blocks | None = None, training: bool = False
     ) -> Blocks:
-        """What goes into the activations: the pre-activations with their noise."""
+        """The pre-activations with the noise of training added."""
         return {
             name: self.noise.apply(value, noise[name] if noise else None, training)
             for name, value in pre.items()

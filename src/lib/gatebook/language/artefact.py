@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gatebook.card import figures, gate_words, table
 from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
@@ -189,11 +190,11 @@ def _card(
 ) -> str:
     return CARD_TEXT.format(
         title=f"A language model on {corpus.title}",
-        model=_table(_sizes(model), "part"),
+        model=table(_sizes(model), "part"),
         size=size,
         source=corpus.source,
         licence=corpus.licence,
-        facts=_table(facts, "figure") if facts else "None were given.",
+        facts=figures(facts),
         folder="the/folder/of/this/file",
         words=corpus.vocabulary_size,
     )
@@ -203,26 +204,12 @@ def _sizes(model: LanguageModel) -> dict[str, object]:
     count = sum(p.numel() for p in model.parameters())
     layers = model.hidden_sizes
     arguments = _arguments(model)
-    kinds = {axis: choice[0] for axis, choice in arguments["gate"].items()}
     return {
         "parameters": f"{count:,}",
         "words": f"{model.vocabulary_size:,}",
         "width of the embedding": arguments["width"],
         "units of the LSTM layers": ", ".join(map(str, layers)),
-        "gate": ", ".join(f"{axis} {kind}" for axis, kind in kinds.items()),
+        "gate": gate_words(arguments["gate"]),
         "embedding and output share weights": "yes" if arguments["tied"] else "no",
         "weight drop": arguments["weight_drop"],
     }
-
-
-def _table(rows: Mapping[str, object], head: str) -> str:
-    lines = [f"| {head} | value |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    """A number with five digits; text that cannot break the table."""
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -37,6 +37,7 @@ from gatebook.training.checkpoint import (
     save_checkpoint,
 )
 from gatebook.training.loop import History, progress_line
+from gatebook.training.step import clipped_step
 
 PHASES = ("training", "finetuning", "done")
 CHECK_PARTS = 10
@@ -240,11 +241,7 @@ class _Training:
     def _descend(self, loss: Tensor) -> bool:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        if not torch.isfinite(norm):
-            return False
-        self.optimizer.step()
-        return True
+        return clipped_step(self.model, self.optimizer, self.recipe.clip)
 
     # -- validation, phases --------------------------------------------------
 

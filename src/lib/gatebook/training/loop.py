@@ -25,6 +25,7 @@ from gatebook.rnn import RNN, fit_each_other, together
 from gatebook.tasks.base import Batch, Task, validation_sets
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
+from gatebook.training.step import clipped_step
 
 
 class Dropout(nn.Module):
@@ -507,7 +508,7 @@ def _step(runs: Sequence[_Training]) -> None:
         ).sum().backward()
     for run, loss, fine in zip(runs, losses, finite, strict=True):
         run.history.step += 1
-        if fine and _descend(run):
+        if fine and clipped_step(run.model, run.optimizer, run.plan.clip):
             run.update(loss.item())
         else:
             run.history.diverged_at = run.history.step
@@ -521,16 +522,6 @@ def _forward(models: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
         hidden = together(rnns, xs)
         return [m.read(h, x) for m, h, x in zip(ours, hidden, xs, strict=True)]
     return [model(x) for model, x in zip(models, xs, strict=True)]
-
-
-def _descend(run: _Training) -> bool:
-    """Clip and step; ``False`` if the gradient is not finite."""
-    bound = float("inf") if run.plan.clip is None else run.plan.clip
-    norm = nn.utils.clip_grad_norm_(run.model.parameters(), bound)
-    if not torch.isfinite(norm):
-        return False
-    run.optimizer.step()
-    return True
 
 
 def _anneal(model: nn.Module, plan: Plan, step: int) -> None:

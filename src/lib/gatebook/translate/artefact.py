@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from gatebook.card import figures, gate_words, table
 from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
@@ -226,34 +227,20 @@ def _card(
     skipped = "; ".join(f"{count} ({why})" for why, count in corpus.skipped.items())
     return CARD_TEXT.format(
         title=f"A translation model on {corpus.bitext.title or corpus.name}",
-        model=_table(_rows(model), "part"),
+        model=table(_rows(model), "part"),
         size=size,
         source=f"{origin}. " if origin else "",
         pairs=len(corpus.train.source),
         skipped=skipped or "none",
         licence=corpus.bitext.licence,
-        facts=_table(facts, "figure") if facts else "None were given.",
+        facts=figures(facts),
         longest=corpus.longest,
     )
 
 
 def _rows(model: TranslationModel) -> dict[str, object]:
     arguments = _arguments(model)
-    kinds = {axis: choice[0] for axis, choice in arguments.pop("gate").items()}
+    words = gate_words(arguments.pop("gate"))
     count = sum(p.numel() for p in model.parameters())
     named = {k.replace("_", " "): v for k, v in arguments.items()}
-    gates = ", ".join(f"{axis} {kind}" for axis, kind in kinds.items())
-    return {"parameters": f"{count:,}", **named, "gate": gates}
-
-
-def _table(rows: Mapping[str, object], head: str) -> str:
-    lines = [f"| {head} | value |", "|---|---|"]
-    lines += [f"| {_cell(name)} | {_cell(value)} |" for name, value in rows.items()]
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    """A number with five digits; text that cannot break the table."""
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
+    return {"parameters": f"{count:,}", **named, "gate": words}

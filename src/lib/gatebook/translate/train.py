@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gatebook.modes import evaluating
 from gatebook.training import interrupts
 from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
 from gatebook.training.loop import History, progress_line
+from gatebook.training.step import clipped_step
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.batches import Batch, batch_of, in_order, shuffled
 from gatebook.translate.corpus import Corpus, Pairs
@@ -151,11 +152,7 @@ class _Training:
         per = len(losses) if self.recipe.loss == "tokens" else len(batch.rows)
         self.optimizer.zero_grad(set_to_none=True)
         (losses.sum() / per).backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
-        if not torch.isfinite(norm):
-            return False
-        self.optimizer.step()
-        return True
+        return clipped_step(self.model, self.optimizer, self.recipe.clip)
 
     def _check(self) -> None:
         losses, count = self.recent

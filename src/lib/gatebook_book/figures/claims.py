@@ -3,16 +3,22 @@
 It reads as a table without JavaScript; ``book/_static/claims.js`` filters and sorts it.
 """
 
+import functools
 import html
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from statistics import median
+from typing import NamedTuple
 
+import yaml
+from gatebook.files import read_text
 from IPython.display import HTML
 
 from gatebook_book.figures.plots import COLOURS
+from gatebook_book.pages.pages import find
+from gatebook_book.paths import root
 from gatebook_book.runs.ledger import Row, entries
 
 KINDS = {
@@ -27,11 +33,29 @@ KINDS = {
 }
 """Of each verdict the colour's class, and a sign that is filled at the paper's size."""
 
-Place = Callable[[float], float]
-"""From a figure to where its dot is, 0 at the left and 1 at the right."""
+COUNTED = {"agrees": "agree", "partly": "partly", "differs": "differ", "open": "open"}
+"""The classes of verdicts, as words that a number stands before."""
 
-ROW, LETTER, WIDTH = 16, 6.2, 100
+ROW, LETTER, WIDTH = 16, 6.4, 100
 """Height of a method's line, width of a letter and of the line with dots, in pixels."""
+
+
+class Scale(NamedTuple):
+    """Where the dots of a figure are; logarithmic over more than a decade."""
+
+    low: float
+    high: float
+
+    @property
+    def logs(self) -> bool:
+        """Whether equal factors are equally far apart."""
+        return self.low > 0 and self.high > 12 * self.low
+
+    def place(self, value: float) -> float:
+        """From 0 at the left to 1 at the right."""
+        by = math.log if self.logs else float
+        length = by(self.high) - by(self.low)
+        return (by(value) - by(self.low)) / length if length else 0.5
 
 
 def of_page(page: str, caption: str = "") -> HTML:
@@ -72,9 +96,9 @@ def table(
     """
     heads = ("verdict", "claim", "paper", "this book")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    lines = _shared_lines(rows)
+    scales = _shared_scales(rows)
     body = "".join(
-        _row(row, anchor, lines[row.page, row.metric], with_scale, with_page)
+        _row(row, anchor, scales[row.page, row.metric], with_scale, with_page)
         for row, anchor in _anchored(rows)
     )
     filtered = " data-filter" if with_page else ""
@@ -86,25 +110,45 @@ def table(
 
 
 def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
-    """All verdicts at a glance: one square per claim, a line for each paper.
+    """All verdicts at a glance: one box per claim, a line for each paper, the counts.
 
     Arguments:
         rows: of the ledger.
         ledger: address of the page that has their `table`, this one by default.
     """
-    lines = {paper: "" for paper in ("P1", "P2", "P3", "others", "ours")}
+    papers = ("P1", "P2", "P3", "others", "ours")
+    lines: dict[str, str] = dict.fromkeys(papers, "")
+    counts = {paper: Counter[str]() for paper in papers}
     for row, anchor in _anchored(rows):
         kind, sign = KINDS[row.verdict]
         words = _text(f"{row.verdict}: {row.claim}")
+        counts[paper_of(row)][COUNTED[kind]] += 1
         # A hundred stops of the tab key would be in the way; the table has them all.
         lines[paper_of(row)] += (
             f'<a class="claim-{kind}" href="{ledger}#{anchor}" title="{words}" '
             f'aria-label="{words}" tabindex="-1">{sign}</a>'
         )
     body = "".join(
-        f"<dt>{paper}</dt><dd>{line}</dd>" for paper, line in lines.items() if line
+        f"<dt>{paper}</dt><dd>{line}<small>{_counted(counts[paper])}</small></dd>"
+        for paper, line in lines.items()
+        if line
     )
-    return HTML(f'<dl class="claims-strip">{body}</dl>')
+    strip = f'<dl class="claims-strip">{body}</dl>'
+    return HTML(f"<div>{_totals(rows)}{strip}</div>")
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{counts[word]} {word}" for word in COUNTED.values())
+
+
+def _totals(rows: Sequence[Row]) -> str:
+    """In a sentence, how many claims there are and at what size they were judged."""
+    small = sum(row.verdict.endswith("(small)") for row in rows)
+    none = sum(row.verdict == "no run" for row in rows)
+    return (
+        f"<p>Of {len(rows)} claims, {len(rows) - small - none} are judged at the "
+        f"paper's own size and {small} by smaller runs. {none} have no run yet.</p>"
+    )
 
 
 def paper_of(row: Row) -> str:
@@ -125,7 +169,7 @@ def _anchored(rows: Sequence[Row]) -> list[tuple[Row, str]]:
     return named
 
 
-def _row(row: Row, anchor: str, where: Place, with_scale: bool, with_page: bool) -> str:
+def _row(row: Row, anchor: str, where: Scale, with_scale: bool, with_page: bool) -> str:
     data = {
         "paper": paper_of(row),
         "page": row.page,
@@ -155,7 +199,7 @@ def chip(verdict: str) -> str:
 
 def _claim(row: Row, with_page: bool) -> str:
     """The claim, its source, and what unfolds below it."""
-    link = f', <a href="{row.page}.html">{row.page}</a>' if with_page else ""
+    link = f', <a href="{row.page}.html">{_title(row.page)}</a>' if with_page else ""
     quote = f"<blockquote>{_text(row.quote)}</blockquote>" if row.quote else ""
     facts = "".join(
         f"<dt>{key}</dt><dd>{value}</dd>" for key, value in _facts(row).items()
@@ -172,7 +216,7 @@ def _facts(row: Row) -> dict[str, str]:
     days = f"rule of {row.fixed}; " if row.fixed else ""
     first = f"first run of {row.first_day}" if row.first_day else ""
     facts = {
-        "figure": _text(row.metric.replace("_", " ")),
+        "figure": _text(named(row.metric)),
         "runs": str(row.runs or ""),
         "diverged": str(row.diverged or ""),
         "this book": _text(row.ours),
@@ -184,45 +228,56 @@ def _facts(row: Row) -> dict[str, str]:
     return {key: value for key, value in facts.items() if value and value != "–"}
 
 
-def _dots(row: Row, where: Place) -> str:
+@functools.cache
+def _names() -> dict[str, str]:
+    return yaml.safe_load(read_text(root() / "book" / "metrics.yaml"))
+
+
+def named(metric: str) -> str:
+    """A metric in words, as ``book/metrics.yaml`` has it, with its better direction."""
+    return _names().get(metric, metric.replace("_", " "))
+
+
+def _title(page: str) -> str:
+    return _text(find(page).title)
+
+
+def _dots(row: Row, where: Scale) -> str:
     """One line per method with a dot for each run, and the median beside it."""
     names = max(46.0, 8 + LETTER * max(map(len, row.values)))
-    width, height = names + WIDTH + 52, ROW * len(row.values)
+    medians = [f"{median(v):.3g}" for v in row.values.values() if v]
+    beside = 10 + LETTER * max(map(len, medians), default=0)
+    width, height = names + WIDTH + beside, ROW * len(row.values)
     lines = "".join(
         _line(method, values, where, names, ROW * (k + 0.5))
         for k, (method, values) in enumerate(row.values.items())
     )
-    metric = f'<small class="metric">{_text(row.metric.replace("_", " "))}</small>'
+    axis = ", logarithmic axis" if where.logs else ""
+    metric = f'<small class="metric">{_text(named(row.metric))}{axis}</small>'
     return (
         f'{metric}<svg role="img" aria-label="{_text(row.ours)}" width="{width:.0f}" '
         f'height="{height}" viewBox="0 0 {width:.0f} {height}">{lines}</svg>'
     )
 
 
-def _shared_lines(rows: Sequence[Row]) -> dict[tuple[str, str], Place]:
-    """A page's rows of one figure share their line, so that rows compare."""
+def _shared_scales(rows: Sequence[Row]) -> dict[tuple[str, str], Scale]:
+    """A page's rows of one figure share their scale, so that rows compare."""
     found: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         own = found.setdefault((row.page, row.metric), [])
         own.extend(v for values in row.values.values() for v in values)
-    return {key: _place(values) for key, values in found.items()}
+    return {
+        key: Scale(min(values, default=0.0), max(values, default=1.0))
+        for key, values in found.items()
+    }
 
 
-def _place(values: Sequence[float]) -> Place:
-    """From a figure to a share of the line: logarithmic over more than a decade."""
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    logs = low > 0 and high > 12 * low
-    by = math.log if logs else float
-    start, length = by(low), by(high) - by(low)
-    return lambda value: (by(value) - start) / length if length else 0.5
-
-
-def _line(method: str, values: list[float], where: Place, left: float, y: float) -> str:
+def _line(method: str, values: list[float], where: Scale, left: float, y: float) -> str:
     colour = COLOURS.get(method.removesuffix("-long"), "currentColor")
     text = f'<text x="0" y="{y + 3.5:.1f}">{_text(method)}</text>'
     if not values:
         return f'{text}<text x="{left:.0f}" y="{y + 3.5:.1f}">diverged</text>'
-    places = [left + 5 + (WIDTH - 10) * where(v) for v in values]
+    places = [left + 5 + (WIDTH - 10) * where.place(v) for v in values]
     dots = "".join(
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.2" fill="{colour}"/>' for x in places
     )

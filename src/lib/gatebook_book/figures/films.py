@@ -83,7 +83,7 @@ def moving(frames: Sequence[Frame], description: str) -> HTML:
         f' aria-label="{description}" viewBox="0 0 {width} {height}"'
         f' width="{1.6 * width:.0f}" style="max-width: 100%">{"".join(parts)}</svg>'
         f'<p><button type="button" onclick="const p = this.closest(\'div\')'
-        f'.firstChild; {turn}">Stop, or go on</button></p></div>'
+        f'.firstChild; {turn}">Pause or play</button></p></div>'
     )
 
 

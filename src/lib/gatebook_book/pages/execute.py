@@ -31,6 +31,8 @@ from gatebook_book.site.code import code_behind
 
 KEPT = ("laptop", "own", "paper")
 """Profiles whose results are kept in git and whose finished runs are not repeated."""
+DRAWN = ("image/", "application/vnd.jupyter.widget-view")
+"""What a figure is in a notebook: an image, or a widget."""
 
 
 class PageError(RuntimeError):
@@ -193,7 +195,7 @@ def _check_figures(page: Page, notebook: Path) -> None:
         shown = {
             kind for out in cell.get("outputs", []) for kind in out.get("data", ())
         }
-        if figure and not any(kind.startswith("image/") for kind in shown):
+        if figure and not any(kind.startswith(DRAWN) for kind in shown):
             raise PageError(f"page {page.name}: figure {figure['name']} is missing")
 
 

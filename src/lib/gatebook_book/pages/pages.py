@@ -149,6 +149,12 @@ class Page:
         return read_text(self.file)
 
     @property
+    def title(self) -> str:
+        """Its heading."""
+        found = re.search(r"^# (.+)$", self.text, re.MULTILINE)
+        return found[1] if found else self.name
+
+    @property
     def has_code(self) -> bool:
         """Whether there is anything to execute."""
         return "```{code-cell}" in self.text

@@ -32,6 +32,7 @@ from gatebook_book.pages.execute import PageError, notebook_of, run_page
 from gatebook_book.pages.pages import Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.site import imports
+from gatebook_book.site.banner import PROFILE
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.colab import FOLDER
 from gatebook_book.site.downloads import NOTEBOOKS
@@ -315,9 +316,10 @@ def _render(executed: list[Page], profile: str) -> None:
     before = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}
     tool = Path(sys.executable).with_name("jupyter-book")
     flags = ["--all", "-W", "-n", "--keep-going"]
-    utf8 = os.environ | {"PYTHONUTF8": "1"}  # it opens files as the locale says
+    # It opens files as the locale says.
+    told = os.environ | {"PYTHONUTF8": "1", PROFILE: profile}
     command = [str(tool), "build", ".", *flags]
-    code = subprocess.run(command, cwd=root(), env=utf8).returncode
+    code = subprocess.run(command, cwd=root(), env=told).returncode
     if code:
         raise PageError(f"jupyter-book ended with exit {code}; its warnings are above")
     after = {(r.pk, r.hashkey) for r in _cache().list_cache_records()}

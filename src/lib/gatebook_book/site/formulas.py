@@ -34,6 +34,11 @@ WRITTEN = re.compile(
 )
 """A formula as Sphinx writes it: the tag, a number, and the TeX in its brackets."""
 
+MARKED = re.compile(
+    r'(<span class="math[^"]*"[^>]*>\s*\\\([^<]{1,40}?\\\)\s*</span>[,.;:!?)]+)'
+)
+"""A short formula in a line of text, and the marks behind it."""
+
 
 def set_formulas(
     formulas: Sequence[Formula], fonts: str = FONTS
@@ -77,7 +82,11 @@ def _formula(found: re.Match[str]) -> Formula:
 
 
 def with_formulas(page: str, made: dict[Formula, str]) -> str:
-    """The page with each formula as HTML in the place of its TeX."""
+    """The page with each formula as HTML in the place of its TeX.
+
+    No line begins with the comma that follows a short one.
+    """
+    page = MARKED.sub(r'<span class="gatebook-marked">\1</span>', page)
     return WRITTEN.sub(lambda found: found[1] + made[_formula(found)], page)
 
 

@@ -32,6 +32,12 @@ MENDED = {
     r'(<span class="sig-paren">\(</span>)\s*<dl>': r'\1<span class="sig-lines">',
     r'<dd>(<em class="sig-param">.*)</dd>': r"<span>\1</span>",
     r'</dl>\s*(<span class="sig-paren">\)</span>)': r"</span>\1",
+    # A theorem can be linked to as a heading can.
+    r'(<div class="proof \w+ admonition" id="([^"]+)">\s*<p class="admonition-title">'
+    r"[\s\S]*?)(?=</p>)": r'\1<a class="headerlink" href="#\2" title="Link here">#</a>',
+    # An id that every proof of a page has leads nowhere.
+    r'(<div class="proof admonition") id="proof">': r"\1>",
+    r'(<section class="\w+-content") id="proof-content">': r"\1>",
     # The entries are no items of a list; the roles that they have do without one.
     r'<div role="list" class="citation-list">': '<div class="citation-list">',
 }

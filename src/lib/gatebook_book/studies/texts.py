@@ -1,24 +1,20 @@
 """Experiments with language models: points that are trained, measured and stored."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebook.checked import read_checked, write_checked
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import Progress, fit
-from gatebook.random import derive_seed
 from gatebook.training.loop import History
 
-from gatebook_book.runs.locks import alone
-from gatebook_book.runs.progress import show_progress
 from gatebook_book.runs.store import Run, Store
 from gatebook_book.site.imports import sum_behind
 from gatebook_book.studies.tasks import plain
+from gatebook_book.studies.trained import trained_once
 
 
 @dataclass(frozen=True)
@@ -110,54 +106,11 @@ def trained(store: Store, point: TextPoint) -> tuple[LanguageModel, Progress]:
     Pages that look at the same training from several sides share it. Its weights lie
     beside the results and are not kept in git.
     """
-    file = _weights_file(store, point)
-    if file not in _TRAINED:
-        _TRAINED[file] = _trained(file, store, point)
-    return _TRAINED[file]
-
-
-_TRAINED: dict[Path, tuple[LanguageModel, Progress]] = {}
-
-
-def _trained(
-    file: Path, store: Store, point: TextPoint
-) -> tuple[LanguageModel, Progress]:
-    model = point.build(store.device)
-    with alone(file):
-        if not file.exists():
-            progress = fit(
-                model,
-                point.corpus,
-                point.recipe,
-                seed=point.seed,
-                checkpoint=file.with_suffix(".part.safetensors"),
-                report=lambda line: show_progress(
-                    f"{point.name} seed {point.seed}: {line}"
-                ),
-            )
-            _write(file, model, progress)
-            file.with_suffix(".part.safetensors").unlink(missing_ok=True)
-            return model, progress
-        return model, _read(file, model)
-
-
-def _weights_file(store: Store, point: TextPoint) -> Path:
     code = sum_behind("gatebook.language.train")
-    parts = (sorted(point.parameters().items()), store.device, code)
-    name = f"{point.name}-seed{point.seed}-{derive_seed(*parts):016x}.safetensors"
-    folder = store.path.parents[len(Path(store.page).parts)]
-    return folder / "models" / store.path.name / name
+    return trained_once(store, point, fit, code=code, read=_read)
 
 
-def _write(file: Path, model: LanguageModel, progress: Progress) -> None:
-    state = dict(model.state_dict())
-    write_checked(file, state, {"progress": json.dumps(asdict(progress))})
-
-
-def _read(file: Path, model: LanguageModel) -> Progress:
-    header, tensors = read_checked(file)
-    model.load_state_dict(tensors)
-    stored = json.loads(header["progress"])
+def _read(stored: dict[str, Any]) -> Progress:
     return Progress(**{**stored, "history": History(**stored["history"])})
 
 

@@ -1,13 +1,10 @@
 """Experiments with translation models: points that are trained, measured and stored."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebook.checked import read_checked, write_checked
-from gatebook.random import derive_seed
 from gatebook.training.loop import History
 from gatebook.translate.artefact import VARIANTS
 from gatebook.translate.base import TranslationModel
@@ -17,11 +14,10 @@ from gatebook.translate.recipe import Recipe, paper_recipe
 from gatebook.translate.scores import bleu, chrf, tokenised_bleu
 from gatebook.translate.train import fit
 
-from gatebook_book.runs.locks import alone
-from gatebook_book.runs.progress import show_progress
 from gatebook_book.runs.store import Run, Store
 from gatebook_book.site.imports import sum_behind
 from gatebook_book.studies.tasks import plain
+from gatebook_book.studies.trained import trained_once
 
 
 @dataclass(frozen=True)
@@ -198,50 +194,12 @@ def trained(store: Store, point: TranslationPoint) -> tuple[TranslationModel, Hi
     Pages that look at the same training from several sides share it. Its weights lie
     beside the results and are not kept in git.
     """
-    file = _weights_file(store, point)
-    if file not in _TRAINED:
-        _TRAINED[file] = _trained(file, store, point)
-    return _TRAINED[file]
-
-
-_TRAINED: dict[Path, tuple[TranslationModel, History]] = {}
-
-
-def _trained(
-    file: Path, store: Store, point: TranslationPoint
-) -> tuple[TranslationModel, History]:
-    model = point.build(store.device)
-    with alone(file):
-        if not file.exists():
-            history = fit(
-                model,
-                point.corpus,
-                point.recipe,
-                seed=point.seed,
-                checkpoint=file.with_suffix(".part.safetensors"),
-                report=lambda line: show_progress(
-                    f"{point.name} seed {point.seed}: {line}"
-                ),
-            )
-            header = {"history": json.dumps(asdict(history))}
-            write_checked(file, dict(model.state_dict()), header)
-            file.with_suffix(".part.safetensors").unlink(missing_ok=True)
-            return model, history
-        return model, _read(file, model)
+    code = [sum_behind(f"gatebook.translate.{name}") for name in _CODE]
+    return trained_once(store, point, fit, code=code, read=_read)
 
 
 _CODE = ("train", "model", "paper")
 
 
-def _weights_file(store: Store, point: TranslationPoint) -> Path:
-    code = [sum_behind(f"gatebook.translate.{name}") for name in _CODE]
-    parts = (sorted(point.parameters().items()), store.device, code)
-    name = f"{point.name}-seed{point.seed}-{derive_seed(*parts):016x}.safetensors"
-    folder = store.path.parents[len(Path(store.page).parts)]
-    return folder / "models" / store.path.name / name
-
-
-def _read(file: Path, model: TranslationModel) -> History:
-    header, tensors = read_checked(file)
-    model.load_state_dict(tensors)
-    return History(**json.loads(header["history"]))
+def _read(stored: dict[str, Any]) -> History:
+    return History(**stored)

@@ -1,4 +1,4 @@
 """Closed forms that the theory pages prove and the widgets draw.
 
-One module a page: `gumbel`, `timescales`, `refine`, `ordered`, `detach`.
+One module a page: `gate`, `gumbel`, `timescales`, `refine`, `ordered`, `detach`.
 """

@@ -17,6 +17,7 @@ from gatebook_book.widgets.noisy_gate import NoisyGate
 from gatebook_book.widgets.playground import Playground
 from gatebook_book.widgets.refine_band import RefineBand
 from gatebook_book.widgets.timescales import Timescales
+from gatebook_book.widgets.unit_memory import UnitMemory
 
 __all__ = [
     "DetachPaths",
@@ -27,4 +28,5 @@ __all__ = [
     "Playground",
     "RefineBand",
     "Timescales",
+    "UnitMemory",
 ]

@@ -94,9 +94,10 @@ class Widget(anywidget.AnyWidget):
     """A figure with sliders that computes in the browser, with or without a kernel."""
 
     _ranges = traitlets.Dict().tag(sync=True)
+    _start = traitlets.Dict().tag(sync=True)  # where the button Reset leads
 
     def __init__(self, **values: Any):
-        super().__init__(_ranges=self.ranges(), **values)
+        super().__init__(_ranges=self.ranges(), _start=values, **values)
 
     @classmethod
     def ranges(cls) -> dict[str, dict[str, Any]]:

@@ -154,6 +154,8 @@ function sentence(steps, { cut, survivors: left, expected }) {
 export default widget({
   name: "DetachPaths",
   title: "Gradient paths under h-detach",
+  task: "at T = 20, find the least p that leaves fewer than 1,000 of the half a million " +
+    "paths, on average. (p = 0.5 is not enough.)",
   sliders: [
     { name: "p", words: "detaching", symbol: "p", text: (v) => fixed(v, 2) },
     { name: "steps", words: "time steps", symbol: "T", text: (v) => `${v} steps` },

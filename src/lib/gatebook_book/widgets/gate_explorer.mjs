@@ -171,7 +171,7 @@ function buildControls(root, model, stored) {
   const options = Object.fromEntries(Object.keys(stored.runs).map((k) => [k, NAMES[k]]));
   return [
     slider(row, model, { name: "moment", words: "steps of training", symbol: "",
-      text: (k) => count(stored.moments[k]) }),
+      text: (k) => count(stored.moments[k]), tick: (k) => count(stored.moments[k]) }),
     control(row, model, { name: "order", words: "units sorted", options: ORDERS }),
     control(row, model, { name: "left", words: "one gate", options }),
     control(row, model, { name: "right", words: "the other", options }),

@@ -93,19 +93,25 @@ function told(sentence, gates) {
   return { gates, auc: found, words };
 }
 
-const either = (...names) => (v) => names[v - 1];
+/** How one of two is said. */
+function either(...names) {
+  const text = (v) => names[v - 1];
+  return { text, tick: text };
+}
 
 export default widget({
   name: "GateWords",
   title: "Gates over the words of a verse",
+  task: "find the one verse in which neither mean forget gate of layer 1 is smaller at " +
+    "boundaries, by the word read: both shares below are a half or less.",
   sliders: [
     { name: "sentence", words: "verse", symbol: "", text: count },
-    { name: "layer", words: "layer", symbol: "", text: count },
-    { name: "gate", words: "gate", symbol: "", text: either("forget", "input") },
-    { name: "word", words: "word", symbol: "", text: either("read", "predicted") },
     { name: "unit", words: "unit", symbol: "",
-      text: (v) => (v === 0 ? "mean" : `no. ${v}`) },
-    { name: "order", words: "order", symbol: "", text: either("verse", "by gate") },
+      text: (v) => (v === 0 ? "mean" : `no. ${v}`), tick: (v) => v || "mean" },
+    { name: "layer", words: "layer", symbol: "", text: count },
+    { name: "gate", words: "gate", symbol: "", ...either("forget", "input") },
+    { name: "word", words: "word", symbol: "", ...either("read", "predicted") },
+    { name: "order", words: "order", symbol: "", ...either("verse", "by gate") },
   ],
   build,
 });

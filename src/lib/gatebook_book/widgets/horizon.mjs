@@ -89,7 +89,7 @@ const LENGTHS = decades(1, 1e4, 400);
 const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
 const SPACE = 26;
 
-function sharesAlong(parent) {
+function sharesAlong(parent, model) {
   const axes = panel(parent, {
     title: "Share of gates with a timescale between half a horizon and twice one",
     height: 300,
@@ -101,9 +101,11 @@ function sharesAlong(parent) {
     class: "curve", "stroke-dasharray": dash, ...hue(method),
     d: trace(axes, LENGTHS, (x) => served(survival, x)),
   }));
+  const halo = grip(axes, model, "path", (length) => ({ horizon: length }));
   return (horizon, shown) => {
     const at = axes.x(horizon);
-    set(rule, { d: `M${at},${axes.box.top}V${axes.box.bottom}` });
+    const upright = { d: `M${at},${axes.box.top}V${axes.box.bottom}` };
+    [rule, halo].forEach((one) => set(one, upright));
     curves.forEach((curve, k) =>
       set(curve, { visibility: shown[k] ? "visible" : "hidden" }));
   };
@@ -136,8 +138,8 @@ function sharesAtOne(parent) {
   };
 }
 
-function build(parent) {
-  const along = sharesAlong(parent);
+function build(parent, model) {
+  const along = sharesAlong(parent, model);
   const atOne = sharesAtOne(parent);
   return ({ horizon, models }) => {
     const shown = LAWS.map(({ name }) => models.includes(name));
@@ -165,6 +167,8 @@ const steps = (v) => `${number(v, 4)} steps`;
 export default widget({
   name: "Horizon",
   title: "Units that serve a horizon at the start",
+  task: "tick all models. Which one serves a horizon of 1,000 steps best, and which " +
+    "one of 10?",
   sliders: [{ name: "horizon", words: "horizon", symbol: "L", text: steps }],
   choices: [{
     name: "models", words: "models",

@@ -73,12 +73,17 @@ const hue = (method) => ({ style: `--hue: var(--gatebook-${method})` });
 
 const EDGES = { left: 40, right: 12, top: 26, bottom: 24, label: 16 };
 
-/** A position for a value; log10 of it on a logarithmic axis. */
+/** A position for a value; log10 of it on a logarithmic axis. `inverse` goes back. */
 function scale({ low, high, log = false }, from, to) {
-  const on = log ? (v) => Math.log10(Math.max(v, 1e-300)) : (v) => v;
+  const on = log ? (v) => Math.log10(Math.max(v, 1e-300)) : same;
   const start = on(low);
   const size = on(high) - start;
-  return (value) => from + ((on(value) - start) / size) * (to - from);
+  const place = (value) => from + ((on(value) - start) / size) * (to - from);
+  place.inverse = (at) => {
+    const value = start + ((at - from) / (to - from)) * size;
+    return log ? 10 ** value : value;
+  };
+  return place;
 }
 
 /**
@@ -162,6 +167,33 @@ function line({ x, y, box }, xs, curve) {
   return `M${points.join("L")}`;
 }
 
+/**
+ * A part of a picture that a pointer can take: a halo, whose attributes the caller sets.
+ *
+ * `move(x, y)` gives the traits' values at a place of the axes; sliders and keys reach
+ * the same ones.
+ */
+function grip(axes, model, tag, move) {
+  const made = axes.add(tag, { class: `grip ${tag}` });
+  const follow = ({ clientX, clientY }) => {
+    const toFrame = axes.frame.getScreenCTM().inverse();
+    const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(toFrame);
+    const wanted = move(axes.x.inverse(x), axes.y.inverse(y));
+    const ranges = model.get("_ranges");
+    const near = ([name, value]) => [name, positions(ranges[name]).nearest(value)];
+    model.set(Object.fromEntries(Object.entries(wanted).map(near)));
+    model.save_changes();
+  };
+  made.addEventListener("pointerdown", (event) => {
+    event.preventDefault(); // no text is selected on the way
+    made.setPointerCapture(event.pointerId);
+  });
+  made.addEventListener("pointermove", (event) => {
+    if (made.hasPointerCapture(event.pointerId)) follow(event);
+  });
+  return made;
+}
+
 /** Names with numbers below a picture. Gives the function that sets the numbers. */
 function readout(parent, names) {
   const list = html("dl", { class: "readout" }, parent);
@@ -182,44 +214,78 @@ const SCALES = {
   logit: { to: logit, from: sigmoid },
 };
 const NOTCHES = 400;
+const most = (v) => number(v, 4);
+const FEW = 5; // so many steps are all written below the track
 
 /** Turns slider positions into values and back; range comes from the Python class. */
-function positions({ low, high, step, scale: name, whole }) {
+function positions(range) {
+  const ends = range.scale === "linear" ? evenly(range) : warped(range);
+  const nearest = (v) => ends.value(ends.position(ends.clean(v)));
+  return { ...ends, nearest };
+}
+
+function evenly({ low, high, step, whole }) {
+  const clean = (v) => limited(whole ? Math.round(Number(v)) : Number(v), low, high);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const position = (v) => Number((low + step * Math.round((v - low) / step)).toFixed(digits));
+  return { min: low, max: high, step, value: clean, position, clean };
+}
+
+const limited = (v, low, high) => (Number.isFinite(v) ? clamp(v, low, high) : low);
+
+function warped({ low, high, scale: name, whole }) {
   const { to, from } = SCALES[name];
   const round = (v) => (whole ? Math.round(v) : Number(v.toPrecision(4)));
-  const limit = (v) => (Number.isFinite(v) ? clamp(v, low, high) : low);
-  if (name === "linear") {
-    const clean = (v) => limit(whole ? Math.round(Number(v)) : Number(v));
-    return { min: low, max: high, step, value: clean, position: clean, clean };
-  }
   const start = to(low);
   const size = to(high) - start;
   return {
     min: 0,
     max: NOTCHES,
     step: 1,
-    value: (k) => limit(round(from(start + (size * k) / NOTCHES))),
+    value: (k) => limited(round(from(start + (size * k) / NOTCHES)), low, high),
     position: (v) => Math.round((NOTCHES * (to(v) - start)) / size),
-    clean: (v) => limit(whole ? Math.round(Number(v)) : Number(v)),
+    clean: (v) => limited(whole ? Math.round(Number(v)) : Number(v), low, high),
   };
+}
+
+/** The values that are written below a track: both ends and what lies between. */
+function stops({ low, high, scale: name, whole }) {
+  const inside = (values) => [low, ...values.filter((v) => low < v && v < high), high];
+  if (name === "log") return inside([1, 10, 100, 1000]);
+  if (name === "logit") return inside([0.1, 0.5, 0.9, 0.99]);
+  const parts = whole && high - low <= FEW ? high - low : 2;
+  return spaced(low, high, parts).map((v) => (whole ? Math.round(v) : v));
+}
+
+/** Marks below a track, at the places of the thumb's middle. */
+function ticks(parent, range, text) {
+  const { min, max, position } = positions(range);
+  const row = html("div", { class: "ticks", "aria-hidden": "true" }, parent);
+  stops(range).forEach((value) => {
+    const share = (position(value) - min) / (max - min);
+    html("span", { style: `left: ${(100 * share).toFixed(2)}%` }, row, text(value));
+  });
 }
 
 /**
  * A row with name, slider and value.
  *
- * `part` is {name, symbol, words, text}: the Python trait, the book's letter, what it
- * is, and how a value is said, with its unit.
+ * `part` is {name, symbol, words, text, tick}: the Python trait, the book's letter,
+ * what it is, how a value is said, with its unit, and how it is written at the track.
  */
-function slider(parent, model, { name, symbol, words, text = number }) {
-  const { min, max, step, ...ends } = positions(model.get("_ranges")[name]);
+function slider(parent, model, { name, symbol, words, text = number, tick = most }) {
+  const range = model.get("_ranges")[name];
+  const { min, max, step, ...ends } = positions(range);
   const id = `gatebook-${name}-${Math.random().toString(36).slice(2)}`;
-  const row = html("div", { class: "slider" }, parent);
+  const short = range.whole && range.high - range.low <= FEW;
+  const row = html("div", { class: short ? "slider short" : "slider" }, parent);
   const label = html("label", { for: id }, row, `${words} `);
   const [letter, below] = symbol.split("_");
   html("i", {}, label, letter);
   if (below) html("sub", {}, label, below);
   const input = html("input", { type: "range", id, name, min, max, step }, row);
   const shown = html("span", { class: "value", "aria-hidden": "true" }, row, "");
+  ticks(row, range, tick);
   const read = () => ends.clean(model.get(name));
   input.addEventListener("input", () => {
     model.set(name, ends.value(Number(input.value)));
@@ -271,22 +337,43 @@ function boxes(parent, model, { name, words, options }) {
 
 // --- the widget ----------------------------------------------------------------
 
+/** Buttons, as [words, function] each: one that is pressed sets the traits it gives. */
+function buttons(parent, model, each) {
+  const row = html("div", { class: "buttons" }, parent);
+  each.forEach(([words, values]) => {
+    html("button", { type: "button" }, row, words).addEventListener("click", () => {
+      model.set(values(model));
+      model.save_changes();
+    });
+  });
+  return row;
+}
+
+const GRIP = "Drag what has a halo in the picture, or move a slider.";
+const reset = ["Reset", (model) => model.get("_start")];
+
 /**
- * A widget from its Python class's name, its sliders and boxes, and `build(parent, model)`, which
- * makes the picture once and gives `draw(values)`. That sets attributes and texts only,
- * and gives {words, ...data}: a sentence, and what the picture shows, for tests.
+ * A widget from its Python class's name, a task for its reader, its sliders and boxes,
+ * further buttons, and `build(parent, model)`, which makes the picture once and gives
+ * `draw(values)`. That sets attributes and texts only, and gives {words, ...data}: a
+ * sentence, and what the picture shows, for tests.
  */
-function widget({ name, title, sliders, choices = [], build }) {
+function widget({ name, title, task, sliders, choices = [], actions = [], build }) {
   return {
     render({ model, el }) {
       const root = html("div", { class: "gatebook-widget", "data-widget": name }, el);
       set(root, { role: "group", "aria-label": title });
+      const posed = html("p", { class: "task" }, root);
+      html("b", {}, posed, "Try: ");
+      posed.append(task);
       const rows = html("div", { class: "sliders" }, root);
       const controls = [
         ...sliders.map((part) => slider(rows, model, part)),
         ...choices.map((part) => boxes(root, model, part)),
       ];
+      const row = buttons(root, model, [...actions, reset]);
       const draw = build(html("div", { class: "panels" }, root), model);
+      if (root.querySelector(".grip")) html("span", {}, row, GRIP);
       const words = html("p", { class: "words", "aria-live": "polite" }, root, "");
       const update = () => {
         controls.forEach((control) => control.show());

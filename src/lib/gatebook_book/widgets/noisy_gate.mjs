@@ -28,6 +28,10 @@ const TOP = 4;
 const BINS = 20;
 const INSIDE = spaced(0.002, 0.998, 249);
 
+/** The α at which σ(α/τ), the median of all gates with and without noise, is g. */
+const alphaFor = (g, tau) => tau * logit(clamp(g, 1e-6, 1 - 1e-6));
+const medianAt = (model, g) => ({ alpha: alphaFor(g, model.get("tau")) });
+
 /** Where a gate counts as shut or open, shaded. */
 function strips(axes) {
   const height = axes.box.bottom - axes.box.top;
@@ -40,7 +44,7 @@ function strips(axes) {
   };
 }
 
-function densityPanel(parent) {
+function densityPanel(parent, model) {
   const axes = panel(parent, {
     title: "Density of the noisy gate, with samples and the gates without noise",
     x: GATE,
@@ -59,6 +63,8 @@ function densityPanel(parent) {
   const stem = axes.add("path", { class: "curve", ...hue("LSTM") });
   const tip = axes.add("circle", { class: "dot", r: 4, ...hue("LSTM") });
   const weight = axes.add("text", { class: "note" });
+  const halo = grip(axes, model, "circle", (g, height) =>
+    ({ ...medianAt(model, g), p: 1 - height / TOP }));
   return ({ alpha, tau, p, epsilon, atom, heights }) => {
     shade(epsilon);
     heights.forEach((height, k) => {
@@ -69,7 +75,7 @@ function densityPanel(parent) {
     const [x, top] = [axes.x(atom), axes.y(TOP * (1 - p))];
     const visibility = p < 1 ? "visible" : "hidden";
     set(stem, { d: `M${x},${axes.box.bottom}V${top}`, visibility });
-    set(tip, { cx: x, cy: top, visibility });
+    [tip, halo].forEach((one) => set(one, { cx: x, cy: top, visibility }));
     const left = atom > 0.6;
     const anchor = { class: left ? "note end" : "note start" };
     set(weight, { x: x + (left ? -8 : 8), y: top + 5, visibility, ...anchor });
@@ -77,7 +83,7 @@ function densityPanel(parent) {
   };
 }
 
-function distributionPanel(parent) {
+function distributionPanel(parent, model) {
   const axes = panel(parent, {
     title: "Distribution function of the gate, with the samples as a staircase",
     x: GATE,
@@ -86,8 +92,12 @@ function distributionPanel(parent) {
   const shade = strips(axes);
   const stairs = axes.add("path", { class: "thin" });
   const curve = axes.add("path", { class: "curve", ...hue("G2") });
+  const median = axes.add("circle", { class: "dot", r: 5, cy: axes.y(0.5), ...hue("G2") });
+  const halo = grip(axes, model, "circle", (g) => medianAt(model, g));
+  set(halo, { cy: axes.y(0.5) });
   return ({ alpha, tau, p, epsilon, atom, sorted }) => {
     shade(epsilon);
+    [median, halo].forEach((one) => set(one, { cx: axes.x(atom) }));
     const share = (g) => p * cdf(g, alpha, tau);
     const low = INSIDE.filter((g) => g < atom);
     const high = INSIDE.filter((g) => g >= atom);
@@ -131,8 +141,8 @@ function histogram(gates, masked) {
 }
 
 function build(parent, model) {
-  const density = densityPanel(parent);
-  const distribution = distributionPanel(parent);
+  const density = densityPanel(parent, model);
+  const distribution = distributionPanel(parent, model);
   const open = boundsPanel(parent, "P(G ≥ 1 − ε)", "Probability of an open gate");
   const shut = boundsPanel(parent, "P(G ≤ ε)", "Probability of a shut gate");
   return ({ alpha, tau, p, epsilon }) => {
@@ -165,6 +175,8 @@ function sentence(p, epsilon, { open, shut, atom }) {
 export default widget({
   name: "NoisyGate",
   title: "The noisy gate",
+  task: "at α = 0 and ρ = 1, find the temperature at which a gate takes all values " +
+    "equally often: the density is flat, the distribution function straight.",
   sliders: [
     { name: "alpha", words: "pre-activation", symbol: "α", text: (v) => fixed(v, 2) },
     { name: "tau", words: "temperature", symbol: "τ", text: (v) => fixed(v, 2) },

@@ -15,8 +15,16 @@ const gradientNorm = (f, r) =>
   2 * f * (1 - f) * Math.hypot(r + (1 - 2 * r) * f, r * (1 - r));
 const slope = (g) => g * (1 - g);
 
+/** The r that makes g of f, or D' of D: where a dragged point wants to be. */
+const refineFor = (f, g) => clamp((g - f * f) / (2 * f * (1 - f)), 0, 1);
+const refineForPeriod = (D, wanted) => {
+  const f = 1 - 1 / D;
+  return clamp((1 + f - D / wanted) / (2 * f), 0, 1);
+};
+
 export const formulas = {
-  band, effective, timescale, refined, reach, gradientNorm, slope,
+  band, effective, timescale, refined, reach, gradientNorm, slope, refineFor,
+  refineForPeriod,
 };
 
 const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
@@ -24,7 +32,7 @@ const GATES = spaced(0, 1, 120);
 const PERIODS = decades(1.001, 1000, 160);
 const periodGate = (D) => 1 - 1 / D;
 
-function gatePanel(parent) {
+function gatePanel(parent, model) {
   const axes = panel(parent, {
     title: "The effective gate g against the forget gate f, inside its band",
     x: { low: 0, high: 1, label: "forget gate f", ticks: UNIT },
@@ -33,10 +41,12 @@ function gatePanel(parent) {
   const whole = area(axes, GATES, (f) => band(f)[0], (f) => band(f)[1]);
   axes.add("path", { class: "area", d: whole, ...hue("UR") });
   axes.add("path", { class: "thin dashed", d: line(axes, GATES, (f) => f) });
-  return marks(axes, GATES, effective, (f) => f, band);
+  const move = (f, g) => ({ f, r: refineFor(clamp(f, 0.01, 0.999), g) });
+  const dot = grip(axes, model, "circle", move);
+  return marks(axes, GATES, dot, { curve: effective, place: same, ends: band });
 }
 
-function periodPanel(parent) {
+function periodPanel(parent, model) {
   const axes = panel(parent, {
     title: "The effective timescale against D, inside its band",
     x: { low: 1, high: 1000, log: true, label: "D = 1/(1 − f), steps",
@@ -52,12 +62,17 @@ function periodPanel(parent) {
   axes.add("text", {
     class: "note end", x: axes.x(900), y: axes.y(900 / 2) + 20,
   }, "D/2");
+  const move = (D, wanted) => {
+    const inside = clamp(D, 1.02, 1000);
+    return { f: periodGate(inside), r: refineForPeriod(inside, wanted) };
+  };
+  const dot = grip(axes, model, "circle", move);
   const curve = (D, r) => refined(periodGate(D), r);
-  return marks(axes, PERIODS, curve, timescale, reach);
+  return marks(axes, PERIODS, dot, { curve, place: timescale, ends: reach });
 }
 
 /** The curve of the current r, the range at the current f, and the point. */
-function marks(axes, xs, curve, place, ends) {
+function marks(axes, xs, halo, { curve, place, ends }) {
   const path = axes.add("path", { class: "curve", ...hue("UR") });
   const range = axes.add("path", { class: "thin" });
   const dot = axes.add("circle", { class: "dot", r: 5, ...hue("UR") });
@@ -66,12 +81,12 @@ function marks(axes, xs, curve, place, ends) {
     const x = axes.x(place(f));
     const [low, high] = ends(f).map(axes.y);
     set(range, { d: `M${x},${low}V${high}M${x - 5},${low}h10M${x - 5},${high}h10` });
-    set(dot, { cx: x, cy: axes.y(curve(place(f), r)) });
+    [dot, halo].forEach((one) => set(one, { cx: x, cy: axes.y(curve(place(f), r)) }));
   };
 }
 
-function build(parent) {
-  const panels = [gatePanel(parent), periodPanel(parent)];
+function build(parent, model) {
+  const panels = [gatePanel(parent, model), periodPanel(parent, model)];
   const tell = readout(parent, [
     "gate, f → g", "timescale, D → with r",
     "g lies in", "timescale lies in",
@@ -113,6 +128,8 @@ function sentence({ period, refined: D, ratio }) {
 export default widget({
   name: "RefineBand",
   title: "The refine gate's band",
+  task: "find an r at which the gradient is more than twice that of a plain gate of " +
+    "the same value. (The theorem on this page says that you cannot.)",
   sliders: [
     { name: "f", words: "forget gate", symbol: "f", text: (v) => number(v, 4) },
     { name: "r", words: "refine gate", symbol: "r", text: (v) => fixed(v, 2) },

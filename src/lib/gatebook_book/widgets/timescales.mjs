@@ -25,7 +25,7 @@ const LAWS = [
 const LENGTHS = decades(1, 1e4, 400);
 const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
 
-function survivalPanel(parent) {
+function survivalPanel(parent, model) {
   const axes = panel(parent, {
     title: "Share of units that remember for longer than z steps, four laws",
     height: 240,
@@ -38,9 +38,11 @@ function survivalPanel(parent) {
     axes.add("path", { class: "curve", "stroke-dasharray": dash, ...hue(method) }));
   const dots = LAWS.map(({ method }) =>
     axes.add("circle", { class: "dot", r: 4, ...hue(method) }));
+  const halo = grip(axes, model, "path", (x) => ({ x }));
   return (values, shares) => {
     const at = axes.x(values.x);
-    set(rule, { d: `M${at},${axes.box.top}V${axes.box.bottom}` });
+    const upright = { d: `M${at},${axes.box.top}V${axes.box.bottom}` };
+    [rule, halo].forEach((one) => set(one, upright));
     LAWS.forEach(({ share }, k) => {
       set(curves[k], { d: trace(axes, LENGTHS, (x) => share(x, values)) });
       const visibility = shares[k] < 1e-3 ? "hidden" : "visible";
@@ -71,8 +73,8 @@ function sharesPanel(parent) {
   });
 }
 
-function build(parent) {
-  const survival = survivalPanel(parent);
+function build(parent, model) {
+  const survival = survivalPanel(parent, model);
   const bars = sharesPanel(parent);
   return (values) => {
     const shares = LAWS.map(({ share }) => share(values.x, values));
@@ -93,6 +95,8 @@ const steps = (v) => `${number(v, 4)} steps`;
 export default widget({
   name: "Timescales",
   title: "Timescales at the start",
+  task: "at z = 100, find the forget bias at which the constant law jumps from no unit " +
+    "to all of them. What do the other three laws do there?",
   sliders: [
     { name: "x", words: "length", symbol: "z", text: steps },
     { name: "bias", words: "forget bias", symbol: "b", text: (v) => fixed(v, 1) },
