@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from math import ceil
+from operator import or_
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,9 @@ def _fold(fig: Figure, kept: int, undo: ExitStack) -> float:
     them: every ``kept`` columns come below those before them.
     """
     panels, old = _panels(fig), _grid(fig)
-    free = all(ax.get_title() or ax.get_title("left") for ax, _ in panels)
+    titled = [bool(ax.get_title() or ax.get_title("left")) for ax, _ in panels]
+    empty = [not ax.axison for ax, _ in panels]
+    free = any(titled) and all(map(or_, titled, empty))
     placed = {_cell(spec, kept, free): ax for ax, spec in panels}
     rows = 1 + max(row for row, _ in placed)
     heights = np.resize(old.get_height_ratios(), rows)
