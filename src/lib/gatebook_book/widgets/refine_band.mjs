@@ -32,6 +32,13 @@ const GATES = spaced(0, 1, 120);
 const PERIODS = decades(1.001, 1000, 160);
 const periodGate = (D) => 1 - 1 / D;
 
+const LEGEND = [
+  ["without r: g = f", { class: "thin dashed", d: "M0,0h22" }],
+  ["any r, this f", { class: "thin", d: "M11,-5v10m-5,0h10m-10,-10h10" }],
+  ["this r, any f", { class: "curve", d: "M0,0h22", ...hue("UR") }],
+  ["any r, any f", { class: "area", d: "M0,-5h22v10h-22Z", ...hue("UR") }],
+];
+
 function gatePanel(parent, model) {
   const axes = panel(parent, {
     title: "The effective gate g against the forget gate f, inside its band",
@@ -41,6 +48,7 @@ function gatePanel(parent, model) {
   const whole = area(axes, GATES, (f) => band(f)[0], (f) => band(f)[1]);
   axes.add("path", { class: "area", d: whole, ...hue("UR") });
   axes.add("path", { class: "thin dashed", d: line(axes, GATES, (f) => f) });
+  legend(axes, 48, 34, LEGEND);
   const move = (f, g) => ({ f, r: refineFor(clamp(f, 0.01, 0.999), g) });
   const dot = grip(axes, model, "circle", move);
   return marks(axes, GATES, dot, { curve: effective, place: same, ends: band });
@@ -59,9 +67,10 @@ function periodPanel(parent, model) {
   axes.add("path", { class: "area", d: whole, ...hue("UR") });
   axes.add("path", { class: "thin dashed", d: line(axes, PERIODS, (D) => D) });
   axes.add("path", { class: "thin dotted", d: line(axes, PERIODS, (D) => D / 2) });
-  axes.add("text", {
-    class: "note end", x: axes.x(900), y: axes.y(900 / 2) + 20,
-  }, "D/2");
+  const name = (words, D, value, off) =>
+    axes.add("text", { class: "note end", x: axes.x(D), y: axes.y(value) + off }, words);
+  name("most, D²", 60, 60 ** 2, -4);
+  name("D/2", 900, 450, 20);
   const move = (D, wanted) => {
     const inside = clamp(D, 1.02, 1000);
     return { f: periodGate(inside), r: refineForPeriod(inside, wanted) };
@@ -88,10 +97,10 @@ function marks(axes, xs, halo, { curve, place, ends }) {
 function build(parent, model) {
   const panels = [gatePanel(parent, model), periodPanel(parent, model)];
   const tell = readout(parent, [
-    "gate, f → g", "timescale, D → with r",
-    "g lies in", "timescale lies in",
-    "gradient norm with r", "inside of D/2 and D²",
-    "without r: g(1 − g)", "ratio of the two",
+    "gate, f becomes g", "timescale, D becomes",
+    "g with r from 0 to 1", "timescale with r from 0 to 1",
+    "gradient with this r", "P2's bounds, D/2 and D²",
+    "gradient of a plain gate, g(1 − g)", "gradient with r, over plain",
   ]);
   return ({ f, r }) => {
     panels.forEach((draw) => draw(f, r));
