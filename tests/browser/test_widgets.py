@@ -446,17 +446,22 @@ def test_the_samples_in_the_picture_are_those_of_the_seed(show):
     drag(page, gate.locator("input[name=p]"), 0.4)
     found = drawn(gate)
     alpha, tau, p = (found["values"][name] for name in ("alpha", "tau", "p"))
-    u, v = torch.tensor(widgets.NoisyGate()._uniforms, dtype=torch.float64)
+    u, v = torch.as_tensor(widgets.NoisyGate().draws())
     gates = ((alpha + u.logit()) / tau).sigmoid()[v < p]
     heights = torch.histc(gates, 20, 0, 1) * 20 / len(u)
     assert 0 < p < 1 and found["heights"] == pytest.approx(heights.tolist())
 
     paths = page.locator("[data-widget=DetachPaths]")
-    found = drawn(paths)
-    steps, p = (found["values"][name] for name in ("steps", "p"))
-    draws = widgets.DetachPaths()._uniforms
-    assert found["cut"] == [t for t in range(2, steps + 1) if draws[t - 2] < p]
-    assert found["survivors"] == 2 ** (steps - 1 - len(found["cut"]))
+    first = drawn(paths)["cut"]
+    for seed in (0, 1, 2):
+        made = widgets.DetachPaths(seed=seed)
+        found = drawn(paths)
+        cut = [t for t, u in enumerate(made.draws(), start=2) if u < made.p]
+        assert found["cut"] == cut
+        assert found["survivors"] == 2 ** (made.steps - 1 - len(cut))
+        paths.get_by_role("button", name="Redraw").click()
+    paths.get_by_role("button", name="Reset").click()
+    assert drawn(paths)["cut"] == first
 
 
 def test_a_move_sets_attributes_and_texts_and_builds_nothing(show):

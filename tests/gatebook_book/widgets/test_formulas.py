@@ -7,6 +7,7 @@ import pytest
 import torch
 from gatebook import inside
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
+from gatebook_book.widgets.base import uniforms
 from gatebook_book.widgets.gate_words import packed
 from torch import Tensor
 
@@ -173,6 +174,13 @@ def test_a_draw_cuts_more_with_p_and_leaves_the_paths_that_a_walk_finds(in_node)
             assert cut == {t for t in range(2, steps + 1) if uniforms[t - 2] < p}
         survivors = in_node("detach_paths", "survivors", rows)
         assert survivors == [paths(steps, cut) for cut in found]
+
+
+def test_the_browser_draws_what_python_draws(in_node):
+    seeds = [0, 1, 7, 2**31, 2**32 - 1, 2**40]
+    found = in_node("detach_paths", "uniforms", [(seed, 50) for seed in seeds])
+    for seed, draws in zip(seeds, found, strict=True):
+        assert draws == uniforms(seed, 50).tolist()
 
 
 def test_packed_gates_come_back_within_half_a_level(in_node):

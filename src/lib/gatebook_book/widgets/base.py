@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import anywidget
+import numpy as np
 import traitlets
 from gatebook.errors import check_between, check_choice, check_count
 from gatebook.files import read_text
+from jaxtyping import Float64, UInt64
 
 from gatebook_book.figures.plots import COLOURS
 
@@ -80,14 +82,35 @@ class Chosen(traitlets.TraitType[Any, Any]):
 
 
 class Seed(traitlets.TraitType[Any, Any]):
-    """An integer of at least 0."""
+    """An integer of at least 0, from which the browser draws its numbers."""
 
     default_value = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> int:
         """The seed, if it is one."""
         check_count(self.name or "seed", value, 0)
         return value
+
+
+def uniforms(seed: int, size: int) -> Float64[np.ndarray, " size"]:
+    """The numbers in (0, 1) that the browser draws with a seed, see ``kit.mjs``."""
+    counters = 0x9E3779B9 * np.arange(1, size + 1, dtype=np.uint64)
+    start = _mixed(np.array([(seed + 1) % 2**32], dtype=np.uint64))
+    return (_mixed(start + counters) + 0.5) / 2**32
+
+
+def _mixed(values: UInt64[np.ndarray, " n"]) -> UInt64[np.ndarray, " n"]:
+    """32 bits, each of which depends on all: the end of MurmurHash3 (A. Appleby)."""
+    whole = np.uint64(2**32 - 1)
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        values = values & whole
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    values = values & whole
+    return values ^ (values >> np.uint64(16))
 
 
 class Widget(anywidget.AnyWidget):

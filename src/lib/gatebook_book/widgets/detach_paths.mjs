@@ -1,12 +1,12 @@
 // Gradient paths from c_0 to c_T that h-detach leaves (P3).
 
 /** Steps t = 2 .. T at which the edges out of h_(t-1) are cut: u_t < p. */
-const cuts = (uniforms, steps, p) =>
-  uniforms.slice(0, steps - 1).flatMap((u, k) => (u < p ? [k + 2] : []));
+const cuts = (draws, steps, p) =>
+  draws.slice(0, steps - 1).flatMap((u, k) => (u < p ? [k + 2] : []));
 
 /** Each h_(t-1) that is not cut doubles the paths. */
-const survivors = (uniforms, steps, p) =>
-  2 ** (steps - 1 - cuts(uniforms, steps, p).length);
+const survivors = (draws, steps, p) =>
+  2 ** (steps - 1 - cuts(draws, steps, p).length);
 
 const expectedPaths = (steps, p) => (2 - p) ** (steps - 1);
 
@@ -20,7 +20,7 @@ function visitLaw(steps, p) {
   return law;
 }
 
-export const formulas = { cuts, survivors, expectedPaths, visitLaw };
+export const formulas = { cuts, survivors, expectedPaths, visitLaw, uniforms };
 
 const MOST = 32;
 const [WIDTH, C, H] = [340, 20, 62];
@@ -121,10 +121,10 @@ function build(parent, model) {
     "visits to h, mean", "visits at p = 0, mean",
   ]);
   return ({ p, steps }) => {
-    const uniforms = model.get("_uniforms");
-    const cut = cuts(uniforms, steps, p);
+    const draws = uniforms(model.get("seed"), steps - 1);
+    const cut = cuts(draws, steps, p);
     const drawn = {
-      cut, survivors: survivors(uniforms, steps, p), expected: expectedPaths(steps, p),
+      cut, survivors: survivors(draws, steps, p), expected: expectedPaths(steps, p),
       law: visitLaw(steps, p),
     };
     graph(steps, cut);
@@ -160,5 +160,6 @@ export default widget({
     { name: "p", words: "detaching", symbol: "p", text: (v) => fixed(v, 2) },
     { name: "steps", words: "time steps", symbol: "T", text: (v) => `${v} steps` },
   ],
+  actions: [redraw],
   build,
 });

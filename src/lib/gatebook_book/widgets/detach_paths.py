@@ -1,14 +1,9 @@
 """The gradient paths that h-detach leaves."""
 
-from typing import Any
+import numpy as np
+from jaxtyping import Float64
 
-import torch
-import traitlets
-from gatebook.random import generator
-
-from gatebook_book.widgets.base import Seed, Slider, Widget, module, sheet
-
-MOST_STEPS = 32
+from gatebook_book.widgets.base import Seed, Slider, Widget, module, sheet, uniforms
 
 
 class DetachPaths(Widget):
@@ -22,7 +17,7 @@ class DetachPaths(Widget):
     Arguments:
         p: probability of DETACHING, from 0 to 1.
         steps: T, from 2 to 32.
-        seed: seed of the numbers u_t.
+        seed: seed of the numbers u_t; the button Redraw takes the next.
 
     Raises:
         ValueError: for a value outside its range, here or when it is set later.
@@ -36,17 +31,12 @@ class DetachPaths(Widget):
     _css = sheet()
 
     p = Slider(0, 1)
-    steps = Slider(2, MOST_STEPS, whole=True)
+    steps = Slider(2, 32, whole=True)
     seed = Seed()
-    _uniforms: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, *, p: float = 0.25, steps: int = 20, seed: int = 0):
         super().__init__(p=p, steps=steps, seed=seed)
-        self._draw()
 
-    @traitlets.observe("seed")
-    def _draw(self, change: Any = None) -> None:
-        """One uniform number for each of the steps t = 2 .. T."""
-        own = generator(self.seed, "DetachPaths")
-        draws = torch.rand(MOST_STEPS - 1, generator=own, dtype=torch.float64)
-        self._uniforms = [round(u, 6) for u in draws.tolist()]
+    def draws(self) -> Float64[np.ndarray, " n"]:
+        """The numbers u_t of the picture, for the steps t = 2 .. T."""
+        return uniforms(self.seed, self.steps - 1)

@@ -37,6 +37,21 @@ const spaced = (low, high, parts) =>
 const decades = (low, high, parts) =>
   spaced(Math.log10(low), Math.log10(high), parts).map((x) => 10 ** x);
 
+/** Uniform numbers in (0, 1) that a seed decides, as `uniforms` in base.py. */
+function uniforms(seed, size) {
+  const start = mixed(seed + 1);
+  const draw = (_, k) => (mixed(start + Math.imul(0x9e3779b9, k + 1)) + 0.5) / 2 ** 32;
+  return Array.from({ length: size }, draw);
+}
+
+/** 32 bits, each of which depends on all: the end of MurmurHash3 (A. Appleby). */
+function mixed(value) {
+  let bits = value >>> 0;
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}
+
 // --- elements ------------------------------------------------------------------
 
 function html(tag, attributes, parent, text) {
@@ -359,6 +374,8 @@ function buttons(parent, model, each) {
 }
 
 const GRIP = "Drag what has a halo in the picture, or move a slider.";
+/** The next draw; a seed decides it, so that it can be had again. */
+const redraw = ["Redraw", (model) => ({ seed: model.get("seed") + 1 })];
 const reset = ["Reset", (model) => model.get("_start")];
 
 /**
@@ -392,7 +409,7 @@ function widget({ name, title, task, sliders, choices = [], actions = [], build 
         say(words, sentence);
         root.dataset.drawn = JSON.stringify({ values, ...drawn });
       };
-      const events = [...controls.map((control) => control.name), "_uniforms"];
+      const events = [...controls.map((control) => control.name), "seed"];
       events.forEach((trait) => model.on(`change:${trait}`, update));
       update();
       return () => events.forEach((trait) => model.off(`change:${trait}`, update));

@@ -26,6 +26,7 @@ const UNIT = [[0, "0"], [0.5, "½"], [1, "1"]];
 const GATE = { low: 0, high: 1, label: "gate g", ticks: UNIT };
 const TOP = 4;
 const BINS = 20;
+const SAMPLES = 400;
 const INSIDE = spaced(0.002, 0.998, 249);
 
 /** The α at which σ(α/τ), the median of all gates with and without noise, is g. */
@@ -146,7 +147,8 @@ function build(parent, model) {
   const open = boundsPanel(parent, "P(G ≥ 1 − ε)", "Probability of an open gate");
   const shut = boundsPanel(parent, "P(G ≤ ε)", "Probability of a shut gate");
   return ({ alpha, tau, p, epsilon }) => {
-    const [us, vs] = model.get("_uniforms");
+    const draws = uniforms(model.get("seed"), 2 * SAMPLES);
+    const [us, vs] = [draws.slice(0, SAMPLES), draws.slice(SAMPLES)];
     const gates = us.map((u, k) => sample(u, vs[k], alpha, tau, p));
     const drawn = {
       atom: sigmoid(alpha / tau),
@@ -183,5 +185,6 @@ export default widget({
     { name: "p", words: "share with noise", symbol: "ρ", text: (v) => fixed(v, 2) },
     { name: "epsilon", words: "nearness", symbol: "ε", text: (v) => fixed(v, 2) },
   ],
+  actions: [redraw],
   build,
 });

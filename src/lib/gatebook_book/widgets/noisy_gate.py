@@ -1,12 +1,9 @@
 """The law of the noisy gate, with samples and the bounds of P1's Proposition 3.1."""
 
-from typing import Any
+import numpy as np
+from jaxtyping import Float64
 
-import torch
-import traitlets
-from gatebook.random import generator
-
-from gatebook_book.widgets.base import Seed, Slider, Widget, module, sheet
+from gatebook_book.widgets.base import Seed, Slider, Widget, module, sheet, uniforms
 
 SAMPLES = 400
 
@@ -24,7 +21,7 @@ class NoisyGate(Widget):
         tau: temperature τ, from 0.1 to 2.
         p: ρ, probability that a gate gets noise; 1 is the paper's text, 0.2 its code.
         epsilon: how near to 0 or 1 counts as shut or open, from 0.01 to 0.49.
-        seed: seed of the samples.
+        seed: seed of the samples; the button Redraw takes the next.
 
     Raises:
         ValueError: for a value outside its range, here or when it is set later.
@@ -42,7 +39,6 @@ class NoisyGate(Widget):
     p = Slider(0, 1)
     epsilon = Slider(0.01, 0.49)
     seed = Seed()
-    _uniforms: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(
         self,
@@ -54,13 +50,7 @@ class NoisyGate(Widget):
         seed: int = 0,
     ):
         super().__init__(alpha=alpha, tau=tau, p=p, epsilon=epsilon, seed=seed)
-        self._draw()
 
-    @traitlets.observe("seed")
-    def _draw(self, change: Any = None) -> None:
-        """Two uniform numbers per sample: U makes the noise, V < p lets it in."""
-        own = generator(self.seed, "NoisyGate")
-        draws = torch.rand(SAMPLES, 2, generator=own, dtype=torch.float64)
-        # Few digits keep pages small; 0 and 1 have no logit.
-        draws = draws.clamp(1e-6, 1 - 1e-6).T
-        self._uniforms = [[round(x, 6) for x in row] for row in draws.tolist()]
+    def draws(self) -> Float64[np.ndarray, "2 samples"]:
+        """Two numbers per sample: U makes the noise, V < p lets it in."""
+        return uniforms(self.seed, 2 * SAMPLES).reshape(2, SAMPLES)
