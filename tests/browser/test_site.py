@@ -124,6 +124,18 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
     assert phone.page.evaluate(OUT_OF_REACH) == []
 
 
+@of_pages("phone", ["memory/copy", "theory/refine"])
+def test_a_phone_shows_panels_below_each_other(phone):
+    shown = phone.page.locator("article figure picture:has(source) img")
+    assert shown.count() >= 2
+    for image in shown.all():
+        assert image.evaluate("i => i.currentSrc").endswith("-narrow.svg")
+        scrolls = (
+            "i => i.closest('figure').scrollWidth > i.closest('figure').clientWidth"
+        )
+        assert not image.evaluate(scrolls)
+
+
 @of_pages("phone")
 def test_a_phone_shows_the_page_without_scrolling_sideways(phone):
     assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -214,6 +214,7 @@ def test_a_methods_name_stands_right_of_the_axes_in_its_colour():
     [
         (lambda: plots.learning_curves(runs(), "los"), "did you mean 'loss'"),
         (lambda: plots.gate_histograms(runs(), ["U"]), "unknown method 'U'"),
+        (lambda: plots.gate_timescales(runs(), ["U"]), "unknown method 'U'"),
         (lambda: plots.table([]), "rows is empty"),
     ],
 )
@@ -229,9 +230,25 @@ def test_gate_histograms_have_before_above_after():
     assert [fig.axes[0].get_ylabel(), fig.axes[2].get_ylabel()] == ["before", "after"]
 
 
+def test_the_share_of_units_steps_up_at_each_timescale():
+    _, ax = plt.subplots()
+    line = plots.timescales(ax, [0.9, 0.5, 1, 0.5], "U")
+    assert list(line.get_xdata()) == pytest.approx([2, 2, 2, 10])
+    assert list(line.get_ydata()) == [0, 0.25, 0.5, 0.75]
+    assert ax.get_xscale() == "log"
+
+
+def test_gate_timescales_have_both_moments_in_a_panel():
+    fig = plots.gate_timescales(runs(), ["LSTM", "UR"])
+    assert [ax.get_title() for ax in fig.axes] == ["LSTM", "UR"]
+    for ax in fig.axes:
+        assert [line.get_label() for line in ax.lines] == ["before", "after"]
+
+
 @pytest.mark.parametrize(
     "draw",
     [
+        lambda: plots.gate_timescales([], ["UR"]),
         lambda: plots.learning_curves([], "loss", 2.08),
         lambda: plots.gate_histograms([], ["UR", "LSTM"]),
         lambda: plots.gate_histograms([], []),

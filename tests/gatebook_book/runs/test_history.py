@@ -23,13 +23,13 @@ def git(folder, *words, day="2026-01-01"):
     names = ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "GIT_AUTHOR_EMAIL")
     dates = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), f"{day}T12:00:00Z")
     own = dict.fromkeys((*names, "GIT_COMMITTER_EMAIL"), "x") | dates
-    subprocess.run(
+    return subprocess.run(
         ["git", "-c", "init.defaultBranch=main", *words],
         cwd=folder,
         env=own | {"PATH": os.environ["PATH"]},
         check=True,
         capture_output=True,
-    )
+    ).stdout
 
 
 @pytest.fixture
@@ -49,6 +49,10 @@ def committed(tmp_path, monkeypatch):
     return commit
 
 
+def head(folder):
+    return git(folder, "rev-parse", "HEAD").decode()[:12]
+
+
 def change(entry, profile="laptop"):
     return history.last_change(Claim(page="page", **entry), profile)
 
@@ -62,6 +66,16 @@ def test_a_rule_has_the_day_of_its_own_lines(committed):
     assert change(later, "own").day == "2026-02-02"
     assert change(other, "own").day == "2026-01-01"
     assert len(change(other).commit) == 12
+
+
+def test_runs_whose_checkout_had_the_rule_are_counted(committed, tmp_path):
+    committed([FIRST | {"reproduced": "low('UR') < 1"}], "2026-01-01")
+    before = head(tmp_path)
+    committed([FIRST], "2026-02-02")
+    fixed = change(FIRST)
+    committed([FIRST | {"paper": "solved; N = 5"}], "2026-03-03")
+    commits = [before, fixed.commit, head(tmp_path) + "+", "unknown", "0" * 12]
+    assert history.with_rule(fixed, commits) == 2
 
 
 def test_without_a_history_there_is_no_day(committed, tmp_path):

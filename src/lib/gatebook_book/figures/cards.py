@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
+from gatebook import NINE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -162,11 +163,10 @@ def order() -> Figure:
     """Nine gates on permuted digits, early and late."""
     runs = runs_with(load("pixels/permuted", "laptop"), order="bit-reversal")
     runs = runs_with(runs, learning_rate=2e-3)
-    names = ("LSTM", "C", "O", "U", "R", "OM", "OR", "UM", "UR")
     columns = []
     for steps in (1500, 15000):
         own = runs_with(runs, steps=steps)
-        found = {m: median_of(runs_with(own, m), "accuracy")["median"] for m in names}
+        found = {m: median_of(runs_with(own, m), "accuracy")["median"] for m in NINE}
         columns.append({m: value or 0.0 for m, value in found.items()})
     return ranks(columns, ("LSTM", "U", "UR", "C"), "rank after 1.5 and 15 epochs")
 
@@ -198,10 +198,22 @@ def detaching() -> Figure:
 
 
 def forgetting() -> Figure:
-    """Adding from gates that start open, at ten times the paper's rate."""
+    """Steps to solve adding from gates that start open, at ten times P2's rate."""
     runs = runs_with(load("memory/forgetting", "own"), batch_size=10, clip=1.0)
-    runs = runs_with(runs, learning_rate=1e-3)
-    return lines(runs, "loss", ("LSTM", "R"), "loss, at P2's own size", yscale="log")
+    runs = [run for run in runs_with(runs, learning_rate=1e-3) if run["seed"] < 3]
+    budget = max((run["parameters"]["steps"] for run in runs), default=1)
+    steps = {
+        method: [
+            min(budget, first_below(run["curves"], "loss", ADDED))
+            for run in runs
+            if run["name"] == method
+        ]
+        for method in ("R", "CIFG", "C", "LSTM")
+    }
+    never = {
+        m: "never" for m, found in steps.items() if min(found, default=0) == budget
+    }
+    return dots(steps, "steps to add, from open gates", "{:,.0f}", never)
 
 
 CARDS: dict[str, Callable[[], Figure]] = {

@@ -61,6 +61,8 @@ def histograms(runs: Sequence[Run], layer: str = "1") -> Figure:
         for ax, gate in zip(column, ("forget", "input"), strict=True):
             _histogram(ax, finished(runs, name), f"{gate} {layer}", name)
         column[0].set_title(name)
+    for ax in axes[:, 0]:  # when all are drawn: it fixes the scale of a row
+        ax.set_ylim(bottom=0)
     axes[0, 0].set_ylabel("forget: share")
     axes[1, 0].set_ylabel("input: share")
     fig.supxlabel(f"value of a gate of the decoder's layer {layer}", fontsize=10)
@@ -78,7 +80,6 @@ def _histogram(ax: Axes, runs: Sequence[Run], key: str, method: str) -> None:
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
     ax.set_xticks([0.1, 0.9], minor=True)
-    ax.set_ylim(bottom=0)
 
 
 def moves(runs: Sequence[Run], layers: Sequence[int] = (1, 2)) -> Figure:

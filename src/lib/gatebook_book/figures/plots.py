@@ -22,7 +22,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
+
+from gatebook_book.figures.narrow import both_forms
 
 INK = "#767676"
 """Text and axes: a grey with a contrast above 3.8 on white and on the dark theme."""
@@ -108,20 +111,21 @@ _RC: dict[str, Any] = {
 def use_house_style() -> None:
     """Set matplotlib's defaults for the book, and SVG output inside IPython.
 
-    A user's own ``matplotlibrc`` no longer counts: a figure is the same everywhere.
+    Figures come in two forms, see `gatebook_book.figures.narrow`. A user's own
+    ``matplotlibrc`` no longer counts: a figure is the same everywhere.
     """
+    shell = get_ipython()
+    if shell is not None:
+        plt.switch_backend(mpl.get_backend())  # sets a format of its own, once
     mpl.rcdefaults()
     mpl.rcParams.update(_RC)  # type: ignore[arg-type]
-    shell = get_ipython()
     if shell is None:
         return
     from matplotlib_inline.config import InlineBackend
 
-    inline = InlineBackend.instance(parent=shell)
-    # A date in the file would make every build differ.
-    printing: dict[str, Any] = {"bbox_inches": "tight", "metadata": {"Date": None}}
-    inline.print_figure_kwargs = printing
-    inline.figure_formats = {"svg"}
+    InlineBackend.instance(parent=shell).figure_formats = {"svg"}
+    formats = shell.display_formatter.formatters
+    formats["image/svg+xml"].for_type(Figure, both_forms)
 
 
 def style(method: str) -> dict[str, Any]:
@@ -252,6 +256,7 @@ def learning_curves(
         _baseline(ax, baseline, baseline_label)
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
     ax.set_ylim(ylim)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     name_lines(ax, medians)
     return fig
 
@@ -431,7 +436,7 @@ def _baseline(ax: Axes, value: float, label: str) -> None:
         label,
         (1, value),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
+        xytext=(-2, 5),
         textcoords="offset points",
         ha="right",
         fontsize=9,
@@ -464,15 +469,73 @@ def gate_histograms(
     axes = fig.subplots(2, len(methods), squeeze=False)
     for column, method in zip(axes.T, methods, strict=True):
         for ax, moment in zip(column, ("before", "after"), strict=True):
-            own = [r["histograms"][moment] for r in runs if r["name"] == method]
-            whole = [values for values in own if values is not None]  # not diverged
-            histogram(ax, np.concatenate([[], *whole]), method, bins=bins)
+            histogram(ax, _pooled(runs, method, moment), method, bins=bins)
             ax.set_yticks([])
         column[0].set_title(method)
         column[0].tick_params(labelbottom=False)
     axes[0, 0].set_ylabel("before")
     axes[1, 0].set_ylabel("after")
     fig.supxlabel("effective forget gate, mean over time and batch", fontsize=10)
+    return fig
+
+
+def _pooled(runs: Sequence[dict[str, Any]], method: str, moment: str) -> np.ndarray:
+    """The gates of all seeds; a run that diverged has none after training."""
+    own = [run["histograms"][moment] for run in runs if run["name"] == method]
+    return np.concatenate([[], *(gates for gates in own if gates is not None)])
+
+
+def timescales(ax: Axes, gates: ArrayLike, label: str, **look: Any) -> Line2D:
+    """Draw which share of the units has a timescale of at most D steps, against D.
+
+    The timescale of a gate g is 1 / (1 - g). Units with g = 1 forget nothing: no D
+    has them, and the line ends below 1.
+
+    Arguments:
+        ax: where to draw; its horizontal axis becomes logarithmic.
+        gates: one value in [0, 1] a unit.
+        label: the line's name, for `name_lines`.
+        look: keyword arguments of ``ax.plot``.
+    """
+    left = np.sort(1 - np.asarray(gates, dtype=float))[::-1]
+    shares = np.arange(len(left) + 1) / max(len(left), 1)
+    finite = left[left > 0]
+    steps = np.concatenate([finite[:1], finite])  # a riser up to the first unit
+    (line,) = ax.plot(
+        1 / steps, shares[: len(steps)], label=label, drawstyle="steps-post", **look
+    )
+    ax.set(xscale="log", ylim=(0, 1))
+    return line
+
+
+def gate_timescales(runs: Sequence[dict[str, Any]], methods: Sequence[str]) -> Figure:
+    """The units' timescales before (grey) and after training, a panel a method.
+
+    The seeds of a method are pooled.
+
+    Arguments:
+        runs: as for `gate_histograms`.
+        methods: the panels, row by row.
+
+    Raises:
+        ValueError: for a method that is unknown or was not run.
+    """
+    columns = min(3, max(1, len(methods)))
+    rows = max(1, math.ceil(len(methods) / columns))
+    fig = plt.figure(figsize=(WIDTH, 0.8 + 1.7 * rows), layout="constrained")
+    if not (runs and methods):
+        return _nothing(fig)
+    axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax, method in zip(axes.flat, methods, strict=False):
+        check_choice("method", method, _names(runs))
+        before, after = (_pooled(runs, method, k) for k in ("before", "after"))
+        timescales(ax, before, "before", color=INK, linewidth=1)
+        timescales(ax, after, "after", color=COLOURS[method])
+        ax.set_title(method, color=COLOURS[method])
+    for ax in axes.flat[len(methods) :]:
+        ax.set_axis_off()
+    fig.supxlabel("timescale D of a unit in steps", fontsize=10)
+    fig.supylabel("share of the units", fontsize=10)
     return fig
 
 

@@ -1,10 +1,11 @@
-"""When a claim's rule was last changed, as git has it."""
+"""When a claim's rule was last changed, and which runs had it, as git has it."""
 
 import datetime
 import functools
 import itertools
 import re
 import subprocess
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import yaml
@@ -43,6 +44,30 @@ def last_change(claim: Claim, profile: str) -> Change | None:
         return None
     day = datetime.datetime.fromtimestamp(newest.time, datetime.timezone.utc).date()
     return Change(newest.commit[:12], day.isoformat())
+
+
+def with_rule(change: Change, commits: Iterable[str]) -> int:
+    """How many of some runs' checkouts had a rule already.
+
+    Arguments:
+        change: the newest commit of the rule.
+        commits: of the runs, their first twelve digits, with ``+`` behind them where
+            the checkout was edited.
+    """
+    return sum(change.commit in _history(commit.rstrip("+")) for commit in commits)
+
+
+@functools.cache
+def _history(commit: str) -> frozenset[str]:
+    """A commit and all before it, each by its first twelve digits."""
+    command = ["git", "rev-list", commit]
+    try:
+        told = subprocess.run(
+            command, cwd=folder(), capture_output=True, encoding="utf-8", check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return frozenset()
+    return frozenset(line[:12] for line in told.split())
 
 
 def _decide(own: str) -> tuple[str, ...]:

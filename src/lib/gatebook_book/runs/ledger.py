@@ -13,7 +13,7 @@ from typing import Any
 import simpleeval
 
 from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
-from gatebook_book.runs.history import last_change
+from gatebook_book.runs.history import last_change, with_rule
 from gatebook_book.runs.statistics import best_rate, in_words, median_of
 from gatebook_book.runs.store import Run, load
 
@@ -189,6 +189,7 @@ class Size:
         runs: how many stored runs count.
         diverged: those of them that diverged.
         first_day: when the first of them ended.
+        commits: of each run's checkout.
         verdict: by the rules that hold there.
         effect: as `effect` has it.
     """
@@ -201,6 +202,7 @@ class Size:
     runs: int
     diverged: int
     first_day: str
+    commits: list[str]
     verdict: str
     effect: float | None
 
@@ -238,6 +240,7 @@ def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
         runs=sum(s["seeds"] for s in found.values()),
         diverged=sum(s["diverged"] for s in found.values()),
         first_day=min((run.get("date", "") for run in counted), default=""),
+        commits=[run.get("commit", "") for run in counted],
         verdict=verdict(own, runs, profile),
         effect=effect(own, runs),
     )
@@ -249,7 +252,8 @@ class Row:
 
     The figures and the verdict are those of the largest size that can judge the
     claim; ``evidence`` has all sizes that there are, and what would settle it.
-    ``fixed`` is the commit and the day of the rules that decide.
+    ``fixed`` is the commit and the day of the rules that decide, and how many of the
+    runs were made by a checkout that had them.
     """
 
     claim: str
@@ -303,7 +307,7 @@ def _row(claim: Claim, kept: Kept) -> Row:
         first_day=judge.first_day,
         scale=judge.scale,
         rules=_rules(judge.claim),
-        fixed=_fixed(claim, judge.profile),
+        fixed=_fixed(claim, judge),
         verdict=judge.verdict,
         evidence=_evidence(claim, judge, found),
         page=claim.page,
@@ -317,10 +321,19 @@ def _rules(claim: Claim) -> dict[str, str]:
     return {word: " ".join(rule.split()) for word, rule in found.items() if rule}
 
 
-def _fixed(claim: Claim, profile: str) -> str:
-    """The commit and the day of the rules; nothing where git does not know."""
-    change = last_change(claim, profile)
-    return f"{change.commit}, {change.day}" if change else ""
+def _fixed(claim: Claim, judge: Size) -> str:
+    """Commit and day of the rules, and how many of the runs started from them.
+
+    Returns:
+        nothing where git does not know.
+    """
+    change = last_change(claim, judge.profile)
+    if change is None:
+        return ""
+    had = with_rule(change, judge.commits)
+    runs = len(judge.commits)
+    where = f", in the checkout of {had} of {runs} runs" if runs else ""
+    return f"{change.commit}, {change.day}{where}"
 
 
 def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:

@@ -36,6 +36,7 @@ from gatebook_book.site.banner import PROFILE
 from gatebook_book.site.code import code_behind, modules_of
 from gatebook_book.site.colab import FOLDER
 from gatebook_book.site.downloads import NOTEBOOKS
+from gatebook_book.site.narrow import split
 
 RENDERED_FROM = (
     "_config.yml",
@@ -298,6 +299,9 @@ def _into_cache(page: Page, profile: str) -> None:
     _cache().cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     download = root() / "_build" / NOTEBOOKS / "book" / f"{page.name}.ipynb"
     download.parent.mkdir(parents=True, exist_ok=True)
+    for output in (output for cell in cells for output in cell.outputs):
+        if figure := output.get("data", {}).get("image/svg+xml"):
+            output.data["image/svg+xml"] = split(figure)[0]
     nbformat.write(source, download)
 
 
