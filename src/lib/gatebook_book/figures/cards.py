@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 import matplotlib.pyplot as plt
+from gatebook import NINE
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -162,11 +163,10 @@ def order() -> Figure:
     """Nine gates on permuted digits, early and late."""
     runs = runs_with(load("pixels/permuted", "laptop"), order="bit-reversal")
     runs = runs_with(runs, learning_rate=2e-3)
-    names = ("LSTM", "C", "O", "U", "R", "OM", "OR", "UM", "UR")
     columns = []
     for steps in (1500, 15000):
         own = runs_with(runs, steps=steps)
-        found = {m: median_of(runs_with(own, m), "accuracy")["median"] for m in names}
+        found = {m: median_of(runs_with(own, m), "accuracy")["median"] for m in NINE}
         columns.append({m: value or 0.0 for m, value in found.items()})
     return ranks(columns, ("LSTM", "U", "UR", "C"), "rank after 1.5 and 15 epochs")
 
