@@ -44,6 +44,9 @@ def test_afterwards_the_figure_is_as_it_was(pair):
 
 def test_columns_of_many_panels_stay_pairs_of_rows(house):
     fig, axes = plt.subplots(2, 9, figsize=(11.7, 3.6), layout="constrained")
+    for upper, lower in axes.T:
+        upper.set_title("a method")
+        lower.set_title(" ")  # which is as good as none
     with narrow(fig):
         drawn(fig)
         for k, (upper, lower) in enumerate(axes.T):

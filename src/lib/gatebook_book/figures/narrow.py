@@ -114,7 +114,7 @@ def _fold(fig: Figure, kept: int, undo: ExitStack) -> float:
     them: every ``kept`` columns come below those before them.
     """
     panels, old = _panels(fig), _grid(fig)
-    titled = [bool(ax.get_title() or ax.get_title("left")) for ax, _ in panels]
+    titled = [bool(_title(ax)) for ax, _ in panels]
     empty = [not ax.axison for ax, _ in panels]
     free = any(titled) and all(map(or_, titled, empty))
     placed = {_cell(spec, kept, free): ax for ax, spec in panels}
@@ -126,6 +126,10 @@ def _fold(fig: Figure, kept: int, undo: ExitStack) -> float:
         ax.set_subplotspec(new[_cell(spec, kept, free)])
     _show_scales(placed, dict(panels), undo)
     return rows / old.nrows
+
+
+def _title(ax: Axes) -> str:
+    return (ax.get_title() or ax.get_title("left")).strip()
 
 
 def _cell(spec: SubplotSpec, kept: int, free: bool) -> tuple[int, int]:
