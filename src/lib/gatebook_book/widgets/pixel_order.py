@@ -85,8 +85,9 @@ def packed(shades: Int64[np.ndarray, " n"]) -> str:
 class PixelOrder(Widget):
     """A digit of 28 by 28 pixels, read in rows, by bit reversal, and as drawn once.
 
-    The last 196 steps, a quarter of all, show their ink in full, those before pale. Below, the share of the digit's ink that these steps read. A reader can draw
-    into the digit. `gatebook_book.tasks.pixels` has the orders of the runs.
+    The last 196 steps, a quarter of all, show their ink in full, those before pale.
+    Below, the share of the digit's ink that these steps read. A reader can draw into
+    the digit. `gatebook_book.tasks.pixels` has the orders of the runs.
 
     Arguments:
         digit: 0 to 9; 10 is a blank sheet.
