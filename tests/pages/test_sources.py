@@ -122,7 +122,7 @@ def assigned(code):
 def test_no_figure_has_the_value_of_its_last_line_above_it(name):
     """What ``ax.set_xlabel("step")`` gives is shown, unless a semicolon follows."""
     text = find(name).file.read_text()
-    assert not re.findall(r"^\S*\.set(?:_\w+)?\(.*\)\n```$", text, re.MULTILINE)
+    assert not re.findall(r"^\S.*\.set(?:_\w+)?\(.*\)\n```$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", WITH_CODE)
