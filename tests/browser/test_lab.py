@@ -27,8 +27,8 @@ CELLS = [
     *(f"made[{k}]" for k in range(len(NAMES))),
 ]
 NUMBERED = re.compile(r"\[\d+\]")
-SET = {"p": 0.5, "sentence": 3, "horizon": 30.0, "tau": 1.5, "r": 0.25, "x": 10.0}
-SET |= {"bias": 2.5}
+SET = {"p": 0.5, "sentence": 3, "horizon": 30.0, "tau": 1.5, "digit": 6, "place": 2}
+SET |= {"r": 0.25, "x": 10.0, "bias": 2.5}  # a trait of each widget, in their order
 ASSIGN = "\n".join(f"made[{k}].{name} = {SET[name]}" for k, name in enumerate(SET))
 TELL = (
     "import json\nprint(json.dumps([{name: getattr(w, name) for name in w.ranges()} "

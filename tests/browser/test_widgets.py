@@ -16,9 +16,12 @@ from gatebook import inside
 from gatebook_book import widgets
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.mend import MARKER, NOTE
+from gatebook_book.tasks.pixels import bit_reversal
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import Widget
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
+from gatebook_book.widgets.pixel_order import digits
+from gatebook_book.widgets.rank_cost import stored_costs
 from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +207,23 @@ def gate_words(values: dict[str, int]) -> dict[str, Any]:
     return {"auc": auc} | {f"gates {k}": g for k, g in enumerate(gates)}
 
 
+def pixel_order(values: dict[str, int]) -> dict[str, Any]:
+    made = widgets.PixelOrder()
+    shades = [*digits(), np.zeros(784, int)][values["digit"]]
+    orders = (np.arange(784), bit_reversal(784), made.drawn_order())
+    first = max(0, values["step"] - 196)
+    read = [shades[order[first : values["step"]]].sum() for order in orders]
+    return {"shares": [float(ink / max(1, shades.sum())) for ink in read]}
+
+
+def rank_cost(values: dict[str, int]) -> dict[str, Any]:
+    costs = [np.array(all_of) for all_of in stored_costs().values()]
+    chosen = [(found[values["place"] - 1], found[-1]) for found in costs]
+    perplexities = [float(np.median(cut)) for cut, _ in chosen]
+    rises = [float(np.median(cut / whole - 1)) for cut, whole in chosen]
+    return {"perplexities": perplexities, "rises": rises}
+
+
 def unit_memory(values: dict[str, float]) -> dict[str, Any]:
     bias, steps = real(values["bias"]), int(values["steps"])
     found = {
@@ -220,6 +240,8 @@ WANTED = {
     "GateWords": gate_words,
     "Horizon": horizon,
     "NoisyGate": noisy_gate,
+    "PixelOrder": pixel_order,
+    "RankCost": rank_cost,
     "RefineBand": refine_band,
     "Timescales": shares,
     "UnitMemory": unit_memory,
@@ -366,6 +388,41 @@ def middle(shown: Locator) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+def test_a_reader_draws_a_digit_of_their_own(show):
+    page = show("bare", "file").page
+    widget = page.locator("[data-widget=PixelOrder]")
+    widget.get_by_role("button", name="Blank sheet").click()
+    assert drawn(widget)["values"]["digit"] == 10 and drawn(widget)["shares"] == [0] * 3
+    paper = widget.locator(".pen")
+    paper.scroll_into_view_if_needed()
+    box = paper.bounding_box()
+    assert box
+    low = box["y"] + 0.9 * box["height"]  # a line that only the last rows have
+    page.mouse.move(box["x"] + 0.2 * box["width"], low)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], low, steps=30)
+    page.mouse.up()
+    rows, backwards, once = drawn(widget)["shares"]
+    assert rows == 1 and 0 < backwards < 0.6 and 0 < once < 0.6
+    widget.get_by_role("button", name="Reset").click()
+    check(widget)
+
+
+def test_a_dragged_line_rests_at_the_stored_ranks(show):
+    page = show("bare", "file").page
+    widget = page.locator("[data-widget=RankCost]")
+    halo = widget.locator(".grip")
+    halo.scroll_into_view_if_needed()
+    for place in (4, 3):
+        x, y = middle(halo)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x - 80, y, steps=3)
+        page.mouse.up()
+        assert drawn(widget)["values"] == {"place": place}
+        check(widget)
+
+
 def test_a_dragged_point_is_where_the_hand_is(show):
     page = show("bare", "file").page
     widget = page.locator("[data-widget=RefineBand]").first
@@ -506,7 +563,7 @@ def test_a_view_that_goes_leaves_no_listener(browser, kind):
         }""",
         {"source": state["_esm"], "state": state},
     )
-    assert left == [len(kind.ranges()) + len(kind.choices()) + 1, 0]
+    assert left == [1, 0]
     page.close()
 
 

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import torch
 from gatebook import inside
+from gatebook_book.tasks.pixels import bit_reversal
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import uniforms
 from gatebook_book.widgets.gate_words import packed
+from gatebook_book.widgets.pixel_order import PixelOrder, digits
+from gatebook_book.widgets.pixel_order import packed as packed_shades
+from gatebook_book.widgets.rank_cost import RANKS
 from torch import Tensor
 
 ALPHAS = [-4.0, -1.5, 0.0, 0.3, 4.0]
@@ -96,6 +100,33 @@ def test_a_dragged_point_of_the_band_finds_its_refine_gate(in_node):
     assert found == pytest.approx([r for *_, r in points], abs=1e-9)
     outside = [(0.5, 0.1), (0.5, 0.9)]
     assert in_node("refine_band", "refineFor", outside) == [0, 1]
+
+
+def test_the_orders_of_the_pixels(in_node):
+    sizes = [(2,), (12,), (196,), (784,)]
+    wanted = [bit_reversal(n).tolist() for (n,) in sizes]
+    assert in_node("pixel_order", "bitReversal", sizes) == wanted
+    (found,) = in_node("pixel_order", "permutation", [(784, 5)])
+    assert found == PixelOrder(seed=5).drawn_order().tolist()
+    assert sorted(found) == list(range(784))
+
+
+def test_digits_come_back_and_their_ink_is_counted(in_node):
+    three = digits()[3]
+    (found,) = in_node("pixel_order", "unpacked", [(packed_shades(three),)])
+    assert found == three.tolist()
+    order = bit_reversal(784)
+    rows = [(found, order.tolist(), step) for step in (1, 100, 300, 784)]
+    read = [three[order[max(0, step - 196) : step]].sum() for *_, step in rows]
+    same(in_node("pixel_order", "inkRead", rows), np.array(read) / three.sum())
+
+
+def test_the_rise_of_a_cut_model_and_the_rank_nearest_to_a_place(in_node):
+    assert in_node("rank_cost", "ranks", [()]) == [list(RANKS)]
+    rows = [([3.0, 4.0, 9.0], [2.0, 2.0, 3.0]), ([1.0, 4.0], [1.0, 2.0])]
+    assert in_node("rank_cost", "rise", rows) == [1.0, 0.5]
+    near = [(1,), (5,), (6,), (70,), (300,)]
+    assert in_node("rank_cost", "placeOf", near) == [1, 1, 2, 5, 5]
 
 
 def test_memory_of_a_unit(in_node):

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from gatebook_book.figures.plots import COLOURS
@@ -12,21 +13,26 @@ from gatebook_book.widgets import (
     GateWords,
     Horizon,
     NoisyGate,
+    PixelOrder,
+    RankCost,
     RefineBand,
     Timescales,
     UnitMemory,
 )
 from gatebook_book.widgets.base import Slider, module, sheet
 from gatebook_book.widgets.gate_words import stored_sentences
+from gatebook_book.widgets.pixel_order import digits
 from scipy import stats
 
 WIDGETS = [DetachPaths, GateWords, Horizon, NoisyGate, RefineBand, Timescales]
-WIDGETS += [UnitMemory]
+WIDGETS += [PixelOrder, RankCost, UnitMemory]
 MODULES = [
     "detach_paths",
     "gate_words",
     "horizon",
     "noisy_gate",
+    "pixel_order",
+    "rank_cost",
     "refine_band",
     "timescales",
     "unit_memory",
@@ -56,7 +62,7 @@ def test_a_wrong_value_set_later_is_refused_and_the_old_one_stays(kind, name, va
     assert getattr(widget, name) == before
 
 
-@pytest.mark.parametrize("kind", [DetachPaths, NoisyGate])
+@pytest.mark.parametrize("kind", [DetachPaths, NoisyGate, PixelOrder])
 def test_a_seed_is_an_integer(kind):
     widget = kind()
     for value in (-1, 0.5, "0"):
@@ -108,6 +114,15 @@ def test_the_samples_have_the_law_of_the_noisy_gate():
     law = lambda g: gumbel.cdf(torch.as_tensor(g), torch.tensor(0.5), 0.9).numpy()  # noqa: E731
     assert stats.kstest(gates, law).pvalue > 0.01
     assert stats.kstest(v, "uniform").pvalue > 0.01
+
+
+def test_ten_digits_of_a_pen_differ_and_fit_their_sheet():
+    found = digits().reshape(10, 28, 28)
+    assert found.min() == 0 and found.max() == 3
+    assert not found[:, [0, 1, 2, -3, -2, -1]].any()
+    assert not found[:, :, [0, 1, 2, -3, -2, -1]].any()
+    apart = (found[:, None] != found[None]).sum((2, 3))
+    assert (apart + 1000 * np.eye(10) > 50).all()
 
 
 def test_a_widget_says_its_values():

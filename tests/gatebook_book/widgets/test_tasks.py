@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 from gatebook import inside
+from gatebook_book.tasks.pixels import bit_reversal
 from gatebook_book.theory import detach, gate, gumbel, laws, refine, timescales
 from gatebook_book.widgets.base import module
 from gatebook_book.widgets.gate_words import DIGITS, stored_sentences
+from gatebook_book.widgets.pixel_order import digits
+from gatebook_book.widgets.rank_cost import RANKS, stored_costs
 
 
 def real(value):
@@ -23,6 +26,8 @@ def real(value):
         ("noisy_gate", "equally often"),
         ("detach_paths", "fewer than 1,000 of the half a million"),
         ("horizon", "a horizon of 1,000 steps best"),
+        ("rank_cost", "the largest rank at which G² has a lower perplexity"),
+        ("pixel_order", "reads more in rows than by bit reversal"),
         ("unit_memory", "learns fastest to keep an input for 100 steps"),
         ("gate_words", "both shares below are a half or less"),
     ],
@@ -72,6 +77,28 @@ def test_the_best_laws_for_long_and_for_short_horizons_differ():
         return max(laws.LAWS, key=lambda n: float(laws.LAWS[n].served(real(horizon))))
 
     assert (best(1000.0), best(10.0)) == ("chrono", "RG-LRU")
+
+
+def test_g2_is_ahead_of_the_baseline_up_to_one_rank():
+    costs = stored_costs()
+    assert all(len(cut) == 3 for found in costs.values() for cut in found)
+    ahead = [
+        np.median(g2) < np.median(base)
+        for g2, base in zip(costs["G2"], costs["LSTM0"], strict=True)
+    ]
+    assert dict(zip(RANKS, ahead, strict=True)) == {
+        4: True,
+        7: True,
+        14: True,
+        32: False,
+        128: False,
+    }
+
+
+def test_one_digit_has_its_ink_at_the_bottom():
+    last = {"rows": np.arange(784)[-196:], "reversed": bit_reversal(784)[-196:]}
+    read = {name: digits()[:, places].sum(1) for name, places in last.items()}
+    assert (read["rows"] > read["reversed"]).nonzero()[0].tolist() == [2]
 
 
 def test_one_verse_has_no_smaller_gates_at_its_boundaries():

@@ -14,7 +14,9 @@ from gatebook_book.widgets.gate_explorer import GateExplorer
 from gatebook_book.widgets.gate_words import GateWords
 from gatebook_book.widgets.horizon import Horizon
 from gatebook_book.widgets.noisy_gate import NoisyGate
+from gatebook_book.widgets.pixel_order import PixelOrder
 from gatebook_book.widgets.playground import Playground
+from gatebook_book.widgets.rank_cost import RankCost
 from gatebook_book.widgets.refine_band import RefineBand
 from gatebook_book.widgets.timescales import Timescales
 from gatebook_book.widgets.unit_memory import UnitMemory
@@ -25,7 +27,9 @@ __all__ = [
     "GateWords",
     "Horizon",
     "NoisyGate",
+    "PixelOrder",
     "Playground",
+    "RankCost",
     "RefineBand",
     "Timescales",
     "UnitMemory",

@@ -409,10 +409,9 @@ function widget({ name, title, task, sliders, choices = [], actions = [], build 
         say(words, sentence);
         root.dataset.drawn = JSON.stringify({ values, ...drawn });
       };
-      const events = [...controls.map((control) => control.name), "seed"];
-      events.forEach((trait) => model.on(`change:${trait}`, update));
+      model.on("change", update); // of any trait, once for those set together
       update();
-      return () => events.forEach((trait) => model.off(`change:${trait}`, update));
+      return () => model.off("change", update);
     },
   };
 }
