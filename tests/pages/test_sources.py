@@ -119,6 +119,13 @@ def assigned(code):
 
 
 @pytest.mark.parametrize("name", WITH_CODE)
+def test_no_figure_has_the_value_of_its_last_line_above_it(name):
+    """What ``ax.set_xlabel("step")`` gives is shown, unless a semicolon follows."""
+    text = find(name).file.read_text()
+    assert not re.findall(r"^\S*\.set(?:_\w+)?\(.*\)\n```$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", WITH_CODE)
 def test_no_cell_changes_a_parameter(name):
     # A run that comes later on the page would have another value than was asked for.
     cells = [c for c in find(name).notebook().cells if c.cell_type == "code"]
