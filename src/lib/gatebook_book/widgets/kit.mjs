@@ -183,7 +183,7 @@ function line({ x, y, box }, xs, curve) {
 }
 
 /** What is drawn how: rows of [words, attributes of a path of 22 by 10 at 0, 0]. */
-function legend(axes, x, y, rows) {
+function legendIn(axes, x, y, rows) {
   rows.forEach(([words, attributes], k) => {
     const row = axes.add("g", { transform: `translate(${x},${y + 15 * k})` });
     svg("path", attributes, row);

@@ -48,7 +48,7 @@ function gatePanel(parent, model) {
   const whole = area(axes, GATES, (f) => band(f)[0], (f) => band(f)[1]);
   axes.add("path", { class: "area", d: whole, ...hue("UR") });
   axes.add("path", { class: "thin dashed", d: line(axes, GATES, (f) => f) });
-  legend(axes, 48, 34, LEGEND);
+  legendIn(axes, 48, 34, LEGEND);
   const move = (f, g) => ({ f, r: refineFor(clamp(f, 0.01, 0.999), g) });
   const dot = grip(axes, model, "circle", move);
   return marks(axes, GATES, dot, { curve: effective, place: same, ends: band });
