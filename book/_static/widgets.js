@@ -92,7 +92,7 @@
     const place = document.createElement("div");
     place.className = "widget-place";
     marker.before(place);
-    Promise.resolve()
+    return Promise.resolve()
       .then(() => show(models.get(JSON.parse(marker.textContent).model_id), place))
       .catch((error) => {
         console.error("widget:", error);
@@ -102,13 +102,35 @@
       });
   }
 
+  /** The page has its pictures, and the theme has folded what it folds. */
+  function loaded() {
+    if (document.readyState === "complete") return Promise.resolve();
+    return new Promise((done) => addEventListener("load", done, { once: true }));
+  }
+
+  /** Widgets have moved the place that the address names, unless the reader has. */
+  function stay() {
+    let moved = false;
+    const ways = ["wheel", "touchmove", "keydown", "pointerdown"];
+    ways.forEach((way) => addEventListener(way, () => (moved = true), { once: true }));
+    const place = () => {
+      const id = decodeURIComponent(location.hash.slice(1));
+      if (!moved) document.getElementById(id)?.scrollIntoView({ behavior: "instant" });
+    };
+    // The browser may be gliding to where the place was, and go on from here.
+    return () => [0, 100, 400].forEach((wait) => setTimeout(place, wait));
+  }
+
   function main() {
+    const back = stay();
     const models = new Map();
     for (const { textContent } of document.querySelectorAll(STATE)) {
       const states = Object.entries(JSON.parse(textContent).state);
       states.forEach(([id, { state }]) => models.set(id, new Model(state)));
     }
-    document.querySelectorAll(VIEW).forEach((marker) => start(marker, models));
+    const markers = [...document.querySelectorAll(VIEW)];
+    const started = markers.map((marker) => start(marker, models));
+    Promise.all([...started, loaded(), document.fonts.ready]).then(back);
   }
 
   if (document.readyState === "loading") {
