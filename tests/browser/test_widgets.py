@@ -465,8 +465,8 @@ def test_a_phone_shows_the_widgets_without_scrolling_and_legibly(show, name, how
     sizes = page.evaluate(
         """() => [...document.querySelectorAll(".gatebook-widget text")].map((text) =>
           parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a)
-          .concat([...document.querySelectorAll("[role=rowheader], .words")].map((word) =>
-            parseFloat(getComputedStyle(word).fontSize)))"""
+          .concat([...document.querySelectorAll("[role=rowheader], .words")].map(
+            (word) => parseFloat(getComputedStyle(word).fontSize)))"""
     )
     assert sizes and min(sizes) > 11
 
