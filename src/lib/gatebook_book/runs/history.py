@@ -60,14 +60,21 @@ def with_rule(change: Change, commits: Iterable[str]) -> int:
 @functools.cache
 def _history(commit: str) -> frozenset[str]:
     """A commit and all before it, each by its first twelve digits."""
-    command = ["git", "rev-list", commit]
+    return frozenset(line[:12] for line in _git("rev-list", commit).split())
+
+
+def _git(*words: str) -> str:
+    """What git says in the folder of claims; nothing where it does not know."""
     try:
-        told = subprocess.run(
-            command, cwd=folder(), capture_output=True, encoding="utf-8", check=True
+        return subprocess.run(
+            ["git", *words],
+            cwd=folder(),
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
         ).stdout
     except (OSError, subprocess.CalledProcessError):
-        return frozenset()
-    return frozenset(line[:12] for line in told.split())
+        return ""
 
 
 def _decide(own: str) -> tuple[str, ...]:
@@ -102,13 +109,7 @@ def _key(text: str, before: str) -> str:
 
 def _lines(page: str) -> list[_Line]:
     """The lines of a page's file of claims, each with the commit that it is from."""
-    command = ["git", "blame", "--line-porcelain", f"{page}.yaml"]
-    try:
-        told = subprocess.run(
-            command, cwd=folder(), capture_output=True, encoding="utf-8", check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
+    told = _git("blame", "--line-porcelain", f"{page}.yaml")
     found, commit, time, fresh = [], "", 0, True
     for line in told.splitlines():
         if fresh:
