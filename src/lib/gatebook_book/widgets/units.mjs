@@ -208,7 +208,7 @@ function answersPicture(parent) {
     const good = right(seen, task);
     const all = seen.target.length;
     const what = task === "copy" ? "tokens" : "sums";
-    const rest = task === "copy" ? "; four of the sequences:" : " to 0.1";
+    const rest = task === "copy" ? "; some of the sequences:" : " to 0.1";
     say(head, `${good} of ${all} ${what} right${rest}`);
     set(frame, { "aria-label": `Answers of ${label}: ${good} of ${all} ${what} right.` });
     table.hidden = task !== "copy";
