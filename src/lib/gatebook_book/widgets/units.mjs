@@ -250,7 +250,7 @@ function buildSide(parent) {
 
 function legend(root) {
   const row = html("p", { class: "legend quiet" }, root);
-  html("span", {}, row, "forgets at once");
+  html("span", {}, row, "A unit that forgets at once");
   html("span", { class: "ramp", "aria-hidden": "true" }, row, "");
   html("span", {}, row, `remembers for ${number(TOP)} steps`);
 }
