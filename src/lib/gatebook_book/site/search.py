@@ -21,7 +21,9 @@ def cleaned(text: str) -> str:
     """The index with titles that have no number."""
     found = CALL.fullmatch(text)
     if not found:
-        raise ValueError(f"{INDEX} is not a call of Search.setIndex; see site/search.py")
+        raise ValueError(
+            f"{INDEX} is not a call of Search.setIndex; see site/search.py"
+        )
     index: dict[str, Any] = json.loads(found[2])
     index["titles"] = [NUMBER.sub("", title) for title in index["titles"]]
     return found[1] + json.dumps(index, separators=(",", ":")) + found[3]
