@@ -1,5 +1,6 @@
-// The ledger's table can be filtered, and sorted by verdict. Without JavaScript it is a
-// table in the order of the book.
+// The ledger's table: the claims of a page unfold below its title, and all can be
+// filtered, searched and sorted. Without JavaScript it is a table in the order of the
+// book.
 (function () {
   "use strict";
 
@@ -12,49 +13,122 @@
     return place < 0 ? ORDER.length + (row.dataset.size === "none") : place;
   }
 
-  function chooser(fact, rows, changed) {
+  function labelled(text, control, event, changed) {
     const label = document.createElement("label");
+    control.addEventListener(event, changed);
+    label.append(text, control);
+    return label;
+  }
+
+  function chooser(fact, rows, changed) {
     const select = document.createElement("select");
     const values = [...new Set(rows.map((row) => row.dataset[fact]))];
-    for (const value of ["", ...values.sort()]) select.add(new Option(value || "all", value));
-    select.addEventListener("change", changed);
-    label.append(fact, select);
-    return { label, fact, select };
+    if (fact !== "page") values.sort();
+    for (const value of ["", ...values]) select.add(new Option(value || "all", value));
+    return { label: labelled(fact, select, "change", changed), fact, select };
+  }
+
+  /** A page's claims, which its title folds and unfolds. */
+  function group(body) {
+    const title = body.querySelector(".claims-title");
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "claims-title";
+    button.append(...title.childNodes);
+    title.replaceWith(button);
+    const own = {
+      button, body, head: body.rows[0], rows: [...body.rows].slice(1), open: false,
+      turn(open) {
+        own.open = open;
+        button.setAttribute("aria-expanded", open);
+      },
+    };
+    own.turn(false);
+    return own;
   }
 
   function equip(box) {
-    const body = box.querySelector("tbody");
-    const rows = [...body.rows];
-    const tools = document.createElement("div");
-    tools.className = "claims-tools";
-    const told = document.createElement("output");
-    const choosers = FACTS.map((fact) => chooser(fact, rows, show));
-    const sort = chooser("order", rows, show);
+    const groups = [...box.querySelectorAll("tbody")].map(group);
+    const rows = groups.flatMap((one) => one.rows);
+    const flat = document.createElement("tbody"); // where sorted rows are
+    groups.at(-1).body.after(flat);
+    const choosers = FACTS.map((fact) => chooser(fact, rows, changed));
+    const words = document.createElement("input");
+    words.type = "search";
+    for (const option of choosers[FACTS.indexOf("page")].select.options) {
+      const own = groups.find((one) => one.rows[0].dataset.page === option.value);
+      if (own) option.text = own.button.textContent;
+    }
+    const sort = chooser("order", rows, changed);
     sort.select.replaceChildren(
       new Option("of the book", ""), new Option("by verdict", "verdict"));
+    const all = document.createElement("button");
+    all.type = "button";
+    const told = document.createElement("output");
 
-    function show() {
-      let left = 0;
-      for (const row of rows) {
-        row.hidden = choosers.some(
-          ({ fact, select }) => select.value && select.value !== row.dataset[fact]);
-        left += !row.hidden;
-      }
-      const listed = sort.select.value ? rows.toSorted((a, b) => rank(a) - rank(b)) : rows;
-      body.append(...listed);
-      told.textContent = `${left} of ${rows.length} claims`;
+    /** The words that were typed, each as the beginning of one: "UR" is not in "figure". */
+    const asked = () => words.value.split(/\s+/).filter(Boolean).map(
+      (word) => new RegExp("(?<!\\w)" + word.replace(/\W/g, "\\$&"), "i"));
+    const narrowed = () =>
+      asked().length > 0 || choosers.some(({ select }) => select.value);
+
+    function fits(row) {
+      const text = ["summary", "details + small"]
+        .map((part) => row.querySelector(part).textContent).join(" ");
+      return asked().every((word) => word.test(text)) && choosers.every(
+        ({ fact, select }) => !select.value || select.value === row.dataset[fact]);
     }
 
-    tools.append(...choosers.map(({ label }) => label), sort.label, told);
+    /** A choice unfolds the pages that have something to show. */
+    function changed() {
+      for (const one of groups) one.turn(narrowed());
+      show();
+    }
+
+    function show() {
+      const found = new Set(rows.filter(fits));
+      const sorted = Boolean(sort.select.value);
+      for (const one of groups) {
+        one.head.hidden = sorted || !one.rows.some((row) => found.has(row));
+        if (!sorted) one.body.append(...one.rows);
+        for (const row of one.rows) row.hidden = !found.has(row) || !(sorted || one.open);
+      }
+      if (sorted) flat.append(...rows.toSorted((a, b) => rank(a) - rank(b)));
+      told.textContent = `${found.size} of ${rows.length} claims`;
+      all.hidden = sorted;
+      all.textContent = groups.every((one) => one.open) ? "fold all" : "unfold all";
+    }
+
+    for (const one of groups)
+      one.button.addEventListener("click", () => { one.turn(!one.open); show(); });
+    all.addEventListener("click", () => {
+      const open = !groups.every((one) => one.open);
+      for (const one of groups) one.turn(open);
+      show();
+    });
+
+    /** Who comes by a link to a claim finds it open, whatever was chosen before. */
+    function arrive() {
+      const row = document.getElementById(location.hash.slice(1));
+      const home = groups.find((one) => one.rows.includes(row));
+      if (!home) return;
+      words.value = sort.select.value = "";
+      for (const { select } of choosers) select.value = "";
+      home.turn(true);
+      show();
+      row.querySelector("details")?.setAttribute("open", "");
+      row.scrollIntoView();
+    }
+
+    const tools = document.createElement("div");
+    tools.className = "claims-tools";
+    tools.append(
+      labelled("words in the claim", words, "input", changed), ...choosers.map(({ label }) => label),
+      sort.label, all, told);
     box.before(tools);
     show();
-    unfold(box);
-  }
-
-  /** Who comes by a link to a claim finds it open. */
-  function unfold(box) {
-    const row = document.getElementById(location.hash.slice(1));
-    if (row && box.contains(row)) row.querySelector("details")?.setAttribute("open", "");
+    arrive();
+    addEventListener("hashchange", arrive);
   }
 
   document.querySelectorAll(".claims[data-filter]").forEach(equip);

@@ -114,6 +114,13 @@ def test_a_preset_and_each_control_start_anew(opened):
 def test_everything_has_a_name_and_a_phone_shows_it(opened):
     page = opened(viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    delay = page.locator(
+        "input[name=delay]"
+    )  # the choices are folded, training is at hand
+    assert page.get_by_role("button", name="Train").is_visible()
+    assert not delay.is_visible()
+    page.get_by_text("Task and gates").click()
+    assert delay.is_visible()
     for control in page.locator("select, input").all():
         label = page.locator(f"label[for={control.get_attribute('id')}]")
         assert label.inner_text().strip() or not control.is_visible()

@@ -94,11 +94,9 @@ def test_the_strip_has_a_square_for_each_claim_that_leads_to_its_row():
 
 def test_the_strip_says_how_many_claims_were_judged_at_which_size():
     lines = [row(), row("differs (small)"), row("reproduced"), row("no run")]
-    words = "".join(tree(claims.strip(lines)).itertext())
+    words = "".join(tree(claims.strip(lines)).itertext()).replace("\xa0", " ")
     assert "Of 4 claims, 1 are judged at the paper's own size and 2 by smaller" in words
-    assert (
-        "1 have no run yet" in words and "2 agree, 0 partly, 1 differ, 1 open" in words
-    )
+    assert "1 have no run yet" in words and "2 agree, 1 differ, 1 open" in words
 
 
 def test_every_figure_of_a_claim_has_a_name_for_readers():

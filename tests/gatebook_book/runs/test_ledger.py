@@ -4,7 +4,8 @@ import json
 
 import pytest
 import yaml
-from gatebook_book.runs.claims import Claim, of_profile
+from gatebook_book.pages.pages import page_names
+from gatebook_book.runs.claims import Claim, of_profile, pages
 from gatebook_book.runs.ledger import entries, verdict
 
 
@@ -153,7 +154,7 @@ def test_a_rule_with_an_unknown_metric_names_those_there_are():
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A book with one file of claims; returns its writer."""
-    (tmp_path / "_toc.yml").touch()
+    (tmp_path / "_toc.yml").write_text("root: book/index")
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     file = tmp_path / "book" / "claims" / "memory" / "copy.yaml"
     file.parent.mkdir(parents=True)
@@ -224,6 +225,12 @@ def test_a_claim_that_is_not_whole_is_named_with_its_file(book, change, message)
     with pytest.raises(ValueError, match=message) as error:
         entries("memory/copy")
     assert "copy.yaml" in str(error.value)
+
+
+def test_the_pages_come_in_the_books_order():
+    found = pages()
+    places = [page_names().index(page) for page in found]
+    assert len(found) > 20 and places == sorted(places)
 
 
 def test_a_page_without_claims_is_named(book):

@@ -3,14 +3,16 @@
 import re
 
 import pytest
+import yaml
 from gatebook import GATES
 from gatebook.files import read_text
 from gatebook_book.paths import root
-from gatebook_book.site.names import PAPERS, WORDS, code
+from gatebook_book.site.names import HOME, PAPERS, WORDS, code
 from sphinx.testing.util import SphinxTestApp
 
 CONF = """extensions = ["myst_parser", "gatebook_book.site.names"]
 myst_enable_extensions = ["dollarmath"]
+root_doc = "book/index"
 """
 PAGE = """---
 orphan: true
@@ -52,8 +54,9 @@ def site(tmp_path_factory):
     source = tmp_path_factory.mktemp("site")
     (source / "book/reference").mkdir(parents=True)
     (source / "conf.py").write_text(CONF)
-    (source / "index.md").write_text("# Home\n\nP1, P2, P3, UR.\n\n## Three ideas\n")
-    (source / "book/page.md").write_text(PAGE.replace("index.md", "../index.md"))
+    home = "# Home\n\nP1, P2, P3, UR.\n\n## Three ideas\n"
+    (source / "book/index.md").write_text(home)
+    (source / "book/page.md").write_text(PAGE)
     (source / "book/reference/gallery.md").write_text(GALLERY, encoding="utf-8")
     app = SphinxTestApp(srcdir=source)
     app.build()
@@ -73,9 +76,14 @@ def links(page, target):
 
 
 def test_the_first_name_in_a_sentence_and_no_other_leads_to_the_first_page(page):
-    assert links(page, "../index.html#three-ideas") == ["P2"]
+    assert links(page, "index.html#three-ideas") == ["P2"]
     assert "then <a" in page and "and P2 again" in page
     assert f'title="{PAPERS["P2"]}"' in page
+
+
+def test_the_first_page_is_the_books():
+    assert yaml.safe_load(read_text(root() / "_toc.yml"))["root"] == HOME
+    assert "\n## Three ideas\n" in read_text(root() / f"{HOME}.md")
 
 
 def test_the_first_code_of_a_gate_in_a_sentence_leads_to_its_section(page, site):
@@ -84,8 +92,8 @@ def test_the_first_code_of_a_gate_in_a_sentence_leads_to_its_section(page, site)
     assert 'title="UR: uniform start and refine gate"' in page
     assert "UR-s4, then a <a" in page
     assert "-LSTM</a> and UR." in page
-    home = read_text(site / "index.html")
-    assert links(home, "book/" + section) == ["UR"]
+    home = read_text(site / "book/index.html")
+    assert links(home, section) == ["UR"]
 
 
 def test_the_square_is_a_two(page):

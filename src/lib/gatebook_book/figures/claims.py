@@ -1,10 +1,12 @@
 """The claims of the ledger in HTML: verdicts as chips, each run as a dot.
 
-It reads as a table without JavaScript; ``book/_static/claims.js`` filters and sorts it.
+It reads as a table without JavaScript; ``book/_static/claims.js`` folds, filters and
+sorts it.
 """
 
 import functools
 import html
+import itertools
 import math
 import re
 from collections import Counter
@@ -92,20 +94,38 @@ def table(
         rows: of the ledger.
         caption: above the table.
         with_scale: whether each line names its runs' size.
-        with_page: whether each line links to its page, and the table can be filtered.
+        with_page: whether the rows stand under their pages' titles and link there, and
+            the table can be filtered.
     """
     heads = ("verdict", "claim", "paper", "this book")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
-    scales = _shared_scales(rows)
-    body = "".join(
-        _row(row, anchor, scales[row.page, row.metric], with_scale, with_page)
-        for row, anchor in _anchored(rows)
-    )
+    scales, bodies = _shared_scales(rows), ""
+    for page, own in itertools.groupby(_anchored(rows), lambda pair: pair[0].page):
+        group = list(own)
+        heading = _heading(page, [row for row, _ in group]) if with_page else ""
+        lines = "".join(
+            _row(row, anchor, scales[page, row.metric], with_scale, with_page)
+            for row, anchor in group
+        )
+        bodies += f"<tbody>{heading}{lines}</tbody>"
     filtered = " data-filter" if with_page else ""
+    above = f"<caption>{_text(caption)}</caption>" if caption else ""
     return HTML(
         f'<div class="claims"{filtered}><table class="dataframe gatebook-table">'
-        f"<caption>{_text(caption)}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>"
+        f"{above}<thead><tr>{head}</tr></thead>{bodies}</table></div>"
+    )
+
+
+def _heading(page: str, rows: Sequence[Row]) -> str:
+    """The line above a page's claims: its title, a sign for each, and the counts."""
+    kinds = [KINDS[row.verdict] for row in rows]
+    signs = "".join(f'<span class="claim-{kind}">{sign}</span>' for kind, sign in kinds)
+    counts = Counter(COUNTED[kind] for kind, _ in kinds)
+    return (
+        f'<tr class="claims-page"><th colspan="4" scope="rowgroup">'
+        f'<span class="claims-title">{_title(page)}</span> '
+        f'<span class="claims-signs" aria-hidden="true">{signs}</span> '
+        f"<small>{_counted(counts)}</small></th></tr>"
     )
 
 
@@ -138,7 +158,7 @@ def strip(rows: Sequence[Row], ledger: str = "") -> HTML:
 
 
 def _counted(counts: Counter[str]) -> str:
-    return ", ".join(f"{counts[word]} {word}" for word in COUNTED.values())
+    return ", ".join(f"{counts[w]}\u00a0{w}" for w in COUNTED.values() if counts[w])
 
 
 def _totals(rows: Sequence[Row]) -> str:

@@ -9,6 +9,7 @@ import yaml
 from gatebook.errors import suggest
 from gatebook.files import read_text
 
+from gatebook_book.pages.pages import page_names
 from gatebook_book.paths import root
 
 RULES = ("reproduced", "partly", "contradicted")
@@ -75,9 +76,13 @@ def folder() -> Path:
 
 
 def pages() -> list[str]:
-    """Pages that have claims, by name."""
+    """Pages that have claims, by name, in the book's order."""
     files = sorted(folder().rglob("*.yaml"))
-    return [file.relative_to(folder()).with_suffix("").as_posix() for file in files]
+    found = [file.relative_to(folder()).with_suffix("").as_posix() for file in files]
+    order = page_names()
+    return sorted(
+        found, key=lambda page: order.index(page) if page in order else len(order)
+    )
 
 
 def claims(page: str) -> list[Claim]:

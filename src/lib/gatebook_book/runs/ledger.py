@@ -52,10 +52,14 @@ SIZES = {
     "hidden_size": "H = {}",
     "steps": "{} steps",
     "updates": "{} updates",
+    "learning_rate": "rate {:g}",
 }
 """Parameters that a row's scale shows."""
 
 NOTHING_TO_SHOW = "–"
+
+ON_THE_PAGE = ("theory/gumbel", "theory/detach", "memory/copy")
+"""Early pages, on which the rules stood before the runs and before their file."""
 
 
 def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
@@ -333,7 +337,9 @@ def _fixed(claim: Claim, judge: Size) -> str:
     had = with_rule(change, judge.commits)
     runs = len(judge.commits)
     where = f", in the checkout of {had} of {runs} runs" if runs else ""
-    return f"{change.commit}, {change.day}{where}"
+    early = claim.page in ON_THE_PAGE and had < runs
+    page = "; before, it stood on the page" if early else ""
+    return f"{change.commit}, {change.day}{where}{page}"
 
 
 def _evidence(claim: Claim, judge: Size, found: list[Size]) -> str:

@@ -20,7 +20,7 @@ PAPERS = {
     "P2": "Gu et al. 2020, Improving the gating mechanism of recurrent neural networks",
     "P3": "Didolkar 2019, h-detach: Modifying the LSTM gradient",
 }
-HOME = "index"
+HOME = "book/index"
 """The page that introduces them."""
 
 GALLERY = "book/reference/gallery"

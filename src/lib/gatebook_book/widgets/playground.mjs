@@ -31,20 +31,29 @@ const GATES = {
 };
 const TASKNAMES = { copy: "copy ten tokens", adding: "add two numbers" };
 const PRESETS = [
-  { name: "The wall", task: "copy", delay: 20, left: "LSTM", right: "UR",
+  { name: "The wall", what: "LSTM, UR", task: "copy", delay: 20, left: "LSTM", right: "UR",
     left_p: 0, right_p: 0, units: 64, rate: 0.01 },
-  { name: "Half of it is the tie", task: "adding", delay: 60, left: "LSTM", right: "CIFG",
+  { name: "Half of it is the tie", what: "LSTM, CIFG", task: "adding", delay: 60, left: "LSTM", right: "CIFG",
     left_p: 0, right_p: 0, units: 32, rate: 0.01 },
-  { name: "Cut the other path", task: "copy", delay: 10, left: "LSTM", right: "LSTM",
+  { name: "Cut the other path", what: "h-detach", task: "copy", delay: 10, left: "LSTM", right: "LSTM",
     left_p: 0, right_p: 0.5, units: 64, rate: 0.01 },
 ];
 const CHOSEN = ["task", "delay", "left", "right", "left_p", "right_p", "units", "rate", "seed"];
+
+/** Where the choices stand; a phone shows them when asked. */
+function choices(root) {
+  const folded = html("details", { class: "fold" }, root);
+  folded.open = matchMedia("(min-width: 577px)").matches;
+  html("summary", {}, folded, "Task and gates");
+  return html("div", { class: "setup" }, folded);
+}
 
 function buildControls(root, model) {
   const shared = html("div", { class: "choices" }, root);
   const controls = [
     control(shared, model, { name: "task", words: "task", options: TASKNAMES }),
-    slider(shared, model, { name: "delay", words: "delay", symbol: "N", text: (v) => `${v} steps` }),
+    slider(shared, model, { name: "delay", words: "delay", symbol: "N", text: (v) => `${v} steps`,
+      tick: (v) => (v % 5 ? "" : v) }),
   ];
   for (const side of SIDES) {
     const set = html("fieldset", { class: "side" }, root);
@@ -72,8 +81,9 @@ const named = (values) => Object.fromEntries(values.map((v) => [v, String(v)]));
 function buildPresets(root, model) {
   const row = html("div", { class: "presets", role: "group", "aria-label": "Experiments" }, root);
   html("span", { class: "quiet" }, row, "Try:");
-  PRESETS.forEach(({ name, ...values }) => {
+  PRESETS.forEach(({ name, what, ...values }) => {
     const button = html("button", { type: "button" }, row, name);
+    html("small", {}, button, what);
     button.addEventListener("click", () => {
       for (const trait in values) model.set(trait, values[trait]);
       model.save_changes();
@@ -157,16 +167,16 @@ function render({ model, el }) {
     "data-widget": "Playground" });
   root.classList.toggle("small", small);
   if (!small) buildPresets(root, model);
-  const controls = small ? [] : buildControls(html("div", { class: "setup" }, root), model);
   const bar = html("div", { class: "bar-row" }, root);
   const button = html("button", { type: "button", class: "go" }, bar, "");
   const again = html("button", { type: "button" }, bar, "Start again");
   const state = html("span", { class: "quiet" }, bar, "");
+  const controls = small ? [] : buildControls(choices(root), model);
   const losses = lossPanel(html("div", { class: "panels" }, root),
     "loss, mean of 20 batches");
+  legend(root);
   const both = html("div", { class: "both" }, root);
   const sides = SIDES.map(() => buildSide(both));
-  legend(root);
   const words = html("p", { class: "words", "aria-live": "polite" }, root, "");
   html("p", { class: "quiet" }, root, HINT);
 
@@ -232,7 +242,7 @@ class Race {
     const choice = this.chosen();
     this.begin(choice);
     this.buttons();
-    this.announce(`${this.names().join(" and ")}, not trained yet.`);
+    this.announce(`${this.names().join(" and ")}, not trained yet. Press Train.`);
     const made = SIDES.map((side, k) => racer(this.model.get("_bundle"),
       sideOf(choice, side), LIMIT,
       (report) => turn === this.turn && this.take(k, report)));
@@ -331,7 +341,7 @@ class Race {
     say(this.button, this.going ? "Pause" : this.reports.some((r) => r?.step) && !over ? "Go on" : "Train");
     const { seed, units, rate } = this.choice;
     say(this.state, `seed ${seed}, ${units} units, rate ${rate}, batches of 32` +
-      (this.fromStore ? " · stored" : ""));
+      (this.fromStore ? " · a recorded run" : ""));
   }
 
   announce(text) {

@@ -208,7 +208,7 @@ function answersPicture(parent) {
     const good = right(seen, task);
     const all = seen.target.length;
     const what = task === "copy" ? "tokens" : "sums";
-    const rest = task === "copy" ? "; four of the sequences:" : " to 0.1";
+    const rest = task === "copy" ? "; some of the sequences:" : " to 0.1";
     say(head, `${good} of ${all} ${what} right${rest}`);
     set(frame, { "aria-label": `Answers of ${label}: ${good} of ${all} ${what} right.` });
     table.hidden = task !== "copy";
@@ -250,7 +250,7 @@ function buildSide(parent) {
 
 function legend(root) {
   const row = html("p", { class: "legend quiet" }, root);
-  html("span", {}, row, "forgets at once");
+  html("span", {}, row, "A unit that forgets at once");
   html("span", { class: "ramp", "aria-hidden": "true" }, row, "");
   html("span", {}, row, `remembers for ${number(TOP)} steps`);
 }
