@@ -79,6 +79,12 @@ def test_the_tally_counts_each_verdict_of_a_page(monkeypatch):
     assert words.endswith("○ agrees (small) × 2 ■ contradicted × 1")
 
 
+def test_a_tally_of_a_tables_own_verdicts_counts_them():
+    found = tree(claims.chips(["partly", "reproduced", "partly"])).itertext()
+    words = "".join(found).replace("\xa0", " ")
+    assert words.endswith("● reproduced × 1 ◐ partly × 2")
+
+
 def test_a_method_whose_runs_all_diverged_is_named():
     found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
     assert "diverged" in "".join(found.find(".//svg").itertext())

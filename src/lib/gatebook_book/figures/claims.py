@@ -10,7 +10,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
@@ -76,11 +76,16 @@ def of_page(page: str, caption: str = "") -> HTML:
 
 def tally(page: str) -> HTML:
     """How many of a page's claims have which verdict, for the top of the page."""
-    counts = Counter(row.verdict for row in entries(page))
-    chips = " ".join(
+    return chips(row.verdict for row in entries(page))
+
+
+def chips(verdicts: Iterable[str]) -> HTML:
+    """The same of verdicts that a page's own table gives."""
+    counts = Counter(verdicts)
+    words = " ".join(
         f"{chip(word)}\u00a0×\u00a0{counts[word]}" for word in KINDS if counts[word]
     )
-    return HTML(f'<p class="claims-tally">The verdicts of this page: {chips}</p>')
+    return HTML(f'<p class="claims-tally">The verdicts of this page: {words}</p>')
 
 
 def table(
