@@ -69,7 +69,8 @@ def shrink(font: Path, codes: set[str]) -> None:
 
 def trim_site(site: Path) -> None:
     """Trim the icons of a site to those that its pages, scripts and sheets name."""
-    texts = map(read_text, [*site.rglob("*.html"), *site.glob("_static/**/*.js")])
+    files = [*site.rglob("*.html"), *site.glob("_static/**/*.js")]
+    texts = (read_text(file) for file in files if "fontawesome" not in file.parts)
     names = names_in(texts)
     for sheet in site.glob(f"{FOLDER}/*/css/all.min.css"):
         others = [f for f in site.glob("_static/**/*.css") if f != sheet]
