@@ -177,7 +177,7 @@ def median_of_seeds(
         )
     steps, values = _some(np.asarray(x, dtype=float), values)
     if len(values) > 1:
-        ax.plot(steps, values.T, color=look["color"], alpha=0.45, linewidth=0.7)
+        ax.plot(steps, values.T, color=look["color"], alpha=0.55, linewidth=0.8)
     middle = np.nanmedian(values, 0)
     every = max(1, len(steps) // 8)
     ax.plot(steps, middle, label=label or method, markevery=every, **look)
