@@ -252,6 +252,24 @@ def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(
         assert place and 0 <= place["y"] < 150
 
 
+@pytest.mark.parametrize(
+    "typed, title",
+    [
+        ("refine gate", "The refine gate"),
+        ("timescales uniform", "Uniform gates and timescales"),
+        ("gates over words", "Gates over words"),
+        ("playground", "Playground: train a gate here"),
+        ("ledger", "Ledger of claims"),
+    ],
+)
+def test_search_finds_the_page_whose_title_was_typed(browser, site, typed, title):
+    with visit(browser, f"{site}/search") as opened:
+        opened.page.goto(f"{opened.page.url}?q={typed.replace(' ', '+')}")
+        first = opened.page.locator("#search-results li a").first
+        assert first.inner_text(timeout=15_000) == title
+        assert opened.errors == []
+
+
 def test_search_finds_a_word_of_the_book(browser, site):
     with visit(browser, f"{site}/search") as opened:
         opened.page.goto(opened.page.url + "?q=refine")

@@ -2,6 +2,8 @@
 
 import pytest
 from gatebook_book.figures import cell, plots
+from gatebook_book.figures.narrow import both_forms
+from gatebook_book.site.narrow import fits
 
 
 def words(figure):
@@ -15,7 +17,7 @@ def words(figure):
         ("tied", ["$f$", "$1-f$"], ["$i$"]),
         ("refined", ["$f$", "$r$", "$g$", "$1-g$"], ["$i$"]),
         ("noisy", ["$f$", "$i$", "noise"], ["$r$"]),
-        ("detached", ["no gradient with\nprobability $p$"], ["$r$"]),
+        ("detached", ["no gradient with probability $p$"], ["$r$"]),
     ],
 )
 def test_a_variant_has_its_gates(variant, there, gone):
@@ -29,6 +31,11 @@ def test_only_what_is_changed_is_in_the_variants_colour(variant):
     texts = [text for text in axes.texts if text.get_text()]
     used = {str(artist.get_color()) for artist in (*texts, *axes.lines)}
     assert used == {plots.INK, cell.ACCENTS[variant]}
+
+
+@pytest.mark.parametrize("variant", cell.ACCENTS)
+def test_a_phone_shows_it_whole(variant, house):
+    assert fits(both_forms(cell.draw(variant)))
 
 
 def test_an_unknown_variant_is_named():

@@ -26,8 +26,11 @@ ACCENTS = {
 LINE, BOXES, CELL = 0.8, 2.0, 4.3
 """Heights of the inputs' line, of the gates, and of the cell state's line."""
 
-FORGET, INPUT, UPDATE, OUTPUT, READ = 2.6, 4.4, 6.2, 7.8, 9.0
+FORGET, INPUT, UPDATE, OUTPUT, READ = 2.0, 3.8, 5.6, 7.0, 8.1
 """Places, from the left, of the gates and of where the cell is read."""
+
+ENTRY, SUM, END = 0.7, 4.7, 9.0
+"""Where x comes in, where its part is added, and where the lines end."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,8 @@ def draw(variant: str = "LSTM") -> Figure:
         ValueError: for another variant.
     """
     check_choice("variant", variant, ACCENTS)
-    fig, ax = plt.subplots(figsize=(6.4, 3.1), layout="constrained")
-    ax.set(xlim=(-0.75, 10.75), ylim=(-0.15, 5.0), aspect="equal")
+    fig, ax = plt.subplots(figsize=(4.7, 2.4), layout="constrained")  # as phones show
+    ax.set(xlim=(-0.75, 9.5), ylim=(-0.15, 5.0), aspect="equal")
     ax.set_axis_off()
     pen, accent = _Pen(ax), ACCENTS[variant]
     _frame(pen)
@@ -103,28 +106,28 @@ def draw(variant: str = "LSTM") -> Figure:
 def _frame(pen: _Pen) -> None:
     """The lines of c and of the inputs, the candidate, the output gate, h."""
     pen.way((-0.1, CELL), (FORGET - 0.2, CELL))
-    pen.way((FORGET + 0.2, CELL), (5.3 - 0.2, CELL))
-    pen.way((5.5, CELL), (10.1, CELL))
+    pen.way((FORGET + 0.2, CELL), (SUM - 0.2, CELL))
+    pen.way((SUM + 0.2, CELL), (END, CELL))
     pen.word(-0.2, CELL, "$c_{t-1}$", ha="right")
-    pen.word(10.15, CELL, "$c_t$")
+    pen.word(END + 0.05, CELL, "$c_t$")
     pen.node(FORGET, CELL, "×")
-    pen.node(5.3, CELL, "+")
+    pen.node(SUM, CELL, "+")
     pen.way((-0.1, LINE), (OUTPUT, LINE), (OUTPUT, BOXES - 0.3))
-    pen.way((1.2, 0.05), (1.2, LINE), arrow=False)
+    pen.way((ENTRY, 0.05), (ENTRY, LINE), arrow=False)
     pen.word(-0.2, LINE, "$h_{t-1}$", ha="right")
-    pen.word(1.2, -0.1, "$x_t$", ha="center")
+    pen.word(ENTRY, -0.1, "$x_t$", ha="center")
     pen.box(UPDATE, BOXES, "tanh", "$u$")
     pen.way((UPDATE, LINE), (UPDATE, BOXES - 0.3))
-    pen.way((UPDATE, BOXES + 0.3), (UPDATE, 3.3), (5.5, 3.3))
-    pen.node(5.3, 3.3, "×")
-    pen.way((5.3, 3.5), (5.3, CELL - 0.2))
+    pen.way((UPDATE, BOXES + 0.3), (UPDATE, 3.3), (SUM + 0.2, 3.3))
+    pen.node(SUM, 3.3, "×")
+    pen.way((SUM, 3.5), (SUM, CELL - 0.2))
     pen.box(OUTPUT, BOXES, "σ", "$o$")
     pen.way((OUTPUT, BOXES + 0.3), (OUTPUT, 2.9), (READ - 0.2, 2.9))
     pen.way((READ, CELL), (READ, 3.1))
     pen.word(READ + 0.12, 3.65, "tanh", fontsize=8)
     pen.node(READ, 2.9, "×")
-    pen.way((READ, 2.7), (READ, LINE), (10.1, LINE))
-    pen.word(10.15, LINE, "$h_t$")
+    pen.way((READ, 2.7), (READ, LINE), (END, LINE))
+    pen.word(END + 0.05, LINE, "$h_t$")
 
 
 def _gate(pen: _Pen, x: float, name: str, colour: str = INK) -> None:
@@ -139,13 +142,13 @@ def _forget(pen: _Pen) -> None:
 
 def _input(pen: _Pen) -> None:
     _gate(pen, INPUT, "$i$")
-    pen.way((INPUT, BOXES + 0.3), (INPUT, 3.3), (5.1, 3.3))
+    pen.way((INPUT, BOXES + 0.3), (INPUT, 3.3), (SUM - 0.2, 3.3))
 
 
 def _tie(pen: _Pen, accent: str, source: str) -> None:
     """The input gate is what the forget gate leaves."""
-    pen.way((FORGET + 0.2 * (source == "g"), 3.3), (5.1, 3.3), colour=accent)
-    pen.word(3.9, 3.55, f"$1-{source}$", accent, ha="center")
+    pen.way((FORGET + 0.2 * (source == "g"), 3.3), (SUM - 0.2, 3.3), colour=accent)
+    pen.word((FORGET + SUM) / 2, 3.6, f"$1-{source}$", accent, ha="center")
 
 
 def _refined(pen: _Pen, accent: str) -> None:
@@ -163,15 +166,15 @@ def _refined(pen: _Pen, accent: str) -> None:
 def _noise(pen: _Pen, accent: str) -> None:
     """Noise before the sigmoids of the gates that P1 rounds."""
     for x in (FORGET, INPUT):
-        pen.way((x + 0.75, 1.25), (x + 0.05, 1.25), colour=accent)
-        pen.word(x + 0.8, 1.25, "noise", accent, fontsize=9)
+        pen.way((x + 0.6, 1.25), (x + 0.05, 1.25), colour=accent)
+        pen.word(x + 0.65, 1.25, "noise", accent, fontsize=9)
 
 
 def _cut(pen: _Pen, accent: str) -> None:
     """Values pass, and at random steps gradients do not."""
     for shift in (0.0, 0.14):
         pen.ax.plot(
-            (0.35 + shift, 0.5 + shift), (LINE - 0.3, LINE + 0.3), color=accent, lw=2
+            (0.1 + shift, 0.25 + shift), (LINE - 0.3, LINE + 0.3), color=accent, lw=2
         )
-    words = "no gradient with\nprobability $p$"
-    pen.word(0.15, LINE + 0.75, words, accent, fontsize=9)
+    words = "no gradient with probability $p$"
+    pen.word(ENTRY + 0.4, LINE - 0.5, words, accent, fontsize=9)
