@@ -125,6 +125,14 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
 
 
 @of_pages("phone", ["memory/copy", "theory/refine"])
+def test_figures_have_light_ink_in_the_dark(phone):
+    phone.page.wait_for_function(
+        "[...document.querySelectorAll('.bd-article figure img[src*=\".svg\"]')]"
+        ".every((image) => image.src.endsWith('.svg#dark'))"
+    )
+
+
+@of_pages("phone", ["memory/copy", "theory/refine"])
 def test_a_phone_shows_panels_below_each_other(phone):
     shown = phone.page.locator("article figure picture:has(source) img")
     assert shown.count() >= 2
@@ -229,6 +237,24 @@ def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(
         page.wait_for_timeout(1500)  # the page glides there, and fonts arrive
         place = page.locator("#prop-gate-fastest").bounding_box()
         assert place and 0 <= place["y"] < 150
+
+
+@pytest.mark.parametrize(
+    "typed, title",
+    [
+        ("refine gate", "The refine gate"),
+        ("timescales uniform", "Uniform gates and timescales"),
+        ("gates over words", "Gates over words"),
+        ("playground", "Playground: train a gate here"),
+        ("ledger", "Ledger of claims"),
+    ],
+)
+def test_search_finds_the_page_whose_title_was_typed(browser, site, typed, title):
+    with visit(browser, f"{site}/search") as opened:
+        opened.page.goto(f"{opened.page.url}?q={typed.replace(' ', '+')}")
+        first = opened.page.locator("#search-results li a").first
+        assert first.inner_text(timeout=15_000) == title
+        assert opened.errors == []
 
 
 def test_search_finds_a_word_of_the_book(browser, site):

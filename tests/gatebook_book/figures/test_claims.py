@@ -79,6 +79,12 @@ def test_the_tally_counts_each_verdict_of_a_page(monkeypatch):
     assert words.endswith("○ agrees (small) × 2 ■ contradicted × 1")
 
 
+def test_a_tally_of_a_tables_own_verdicts_counts_them():
+    found = tree(claims.chips(["partly", "reproduced", "partly"])).itertext()
+    words = "".join(found).replace("\xa0", " ")
+    assert words.endswith("● reproduced × 1 ◐ partly × 2")
+
+
 def test_a_method_whose_runs_all_diverged_is_named():
     found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
     assert "diverged" in "".join(found.find(".//svg").itertext())
@@ -103,7 +109,15 @@ def test_every_figure_of_a_claim_has_a_name_for_readers():
     found = {c.metric for page in ledger.pages() for c in ledger.claims(page)} - {None}
     assert found == set(claims._names())
     words = "".join(tree(claims.table([row(metric="rise svd-64")])).itertext())
-    assert "share that the perplexity rises at rank 64 ↓, logarithmic axis" in words
+    assert "rise of the perplexity at rank 64 in % ↓, logarithmic axis" in words
+
+
+def test_a_share_is_shown_as_a_percentage_and_other_figures_as_they_are():
+    share = row(metric="rise svd-64", values={"UR": [0.1, 0.2, 0.3], "G2": []})
+    found = tree(claims.table([share]))
+    assert [text.text for text in found.find(".//svg").iter("text")][:2] == ["UR", "20"]
+    assert "UR 20 [10, 30]; G2 diverged" in "".join(found.itertext())
+    assert "UR 0.2 [0.1, 0.3]" in "".join(tree(claims.table([row()])).itertext())
 
 
 @pytest.mark.parametrize(

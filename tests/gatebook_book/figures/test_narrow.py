@@ -65,8 +65,22 @@ def test_panels_with_titles_follow_one_another_and_those_outside_have_scales(hou
         assert cells == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
         left = [ax.yaxis.get_tick_params()["labelleft"] for ax in axes.flat]
         below = [ax.xaxis.get_tick_params()["labelbottom"] for ax in axes.flat]
-    assert [left[k] for k in (0, 2, 4)] == [True] * 3
-    assert [below[k] for k in (4, 5)] == [True] * 2 and not below[0]
+    assert left == [True, False] * 3
+    assert below == [True] * 6  # each is looked at alone
+
+
+def test_a_blank_place_takes_no_room_and_a_row_has_one_name(house):
+    fig, axes = plt.subplots(2, 2, figsize=(6.4, 4.2), layout="constrained")
+    for ax in axes.flat[:3]:
+        ax.set_title("a title")
+    axes[0, 0].set_ylabel("loss")
+    axes[1, 1].set_axis_off()
+    with narrow(fig):
+        fig.draw_without_rendering()
+        assert axes[0, 1].get_ylabel() == "loss"
+        assert axes[1, 0].get_subplotspec().get_gridspec().nrows == 3
+        assert axes[1, 0].get_window_extent().y0 < 0.2 * fig.bbox.height
+    assert axes[1, 1].get_in_layout() and axes[0, 1].get_ylabel() == ""
 
 
 def test_both_forms_are_files_of_their_own(pair):

@@ -191,6 +191,20 @@ def test_accuracy_curves_are_learning_curves_beside_guessing():
     assert any(list(line.get_ydata()) == [0.5, 0.5] for line in ax.lines)
 
 
+@pytest.mark.parametrize("end", [0.5, 0.54], ids=["on the line", "above it"])
+def test_a_baselines_name_stands_where_no_curve_runs(end):
+    steps = list(range(0, 101, 10))
+    own = [{"curves": {"step": steps, "accuracy": [0.0] + [end] * 10}}]
+    own = [run | {"name": "UR", "status": "finished"} for run in own]
+    fig = plots.accuracy_curves(own, 0.5)
+    fig.draw_without_rendering()
+    (ax,) = fig.axes
+    (name,) = [text for text in ax.texts if text.get_text() == "guessing"]
+    box = name.get_window_extent()
+    curve = ax.lines[0].get_transform().transform_path(ax.lines[0].get_path())
+    assert not curve.intersects_bbox(box, filled=False)
+
+
 def test_the_house_style_starts_from_matplotlibs_defaults():
     plt.rcParams.update({"text.usetex": True, "lines.linestyle": ":"})
     plots.use_house_style()

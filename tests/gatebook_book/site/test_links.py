@@ -28,7 +28,9 @@ def built(tmp_path_factory):
     """A site of two pages."""
     source = tmp_path_factory.mktemp("site")
     (source / "conf.py").write_text(CONF)
-    (source / "index.md").write_text(BOX)
+    chapters = "\n```{toctree}\n:numbered:\nchapter\n```\n"
+    (source / "index.md").write_text(BOX + chapters)
+    (source / "chapter.md").write_text("# Gates & bands\n\nWords.\n")
     long = "word " * 100
     (source / "plain.md").write_text(f"---\norphan: true\n---\n# Plain\n\n{long}\n")
     app = SphinxTestApp(srcdir=source)
@@ -48,6 +50,11 @@ def test_the_box_describes_a_page(built):
     assert content(page, "description") == content(page, "og:description") == words
     assert content(page, "og:title") == "A page · gatebook"
     assert content(page, "og:url") == "https://a.org/b/index.html"
+
+
+def test_the_title_of_a_numbered_page_is_text(built):
+    page = (built / "chapter.html").read_text()
+    assert content(page, "og:title") == "1. Gates &amp; bands · gatebook"
 
 
 def test_a_page_without_one_is_described_by_its_first_words(built):

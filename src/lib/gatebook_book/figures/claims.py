@@ -10,7 +10,8 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ from IPython.display import HTML
 from gatebook_book.figures.plots import COLOURS
 from gatebook_book.pages.pages import find
 from gatebook_book.paths import root
-from gatebook_book.runs.ledger import Row, entries
+from gatebook_book.runs.ledger import Row, entries, spelled
+from gatebook_book.runs.statistics import spread
 
 KINDS = {
     "reproduced": ("agrees", "●"),
@@ -74,11 +76,16 @@ def of_page(page: str, caption: str = "") -> HTML:
 
 def tally(page: str) -> HTML:
     """How many of a page's claims have which verdict, for the top of the page."""
-    counts = Counter(row.verdict for row in entries(page))
-    chips = " ".join(
+    return chips(row.verdict for row in entries(page))
+
+
+def chips(verdicts: Iterable[str]) -> HTML:
+    """The same of verdicts that a page's own table gives."""
+    counts = Counter(verdicts)
+    words = " ".join(
         f"{chip(word)}\u00a0×\u00a0{counts[word]}" for word in KINDS if counts[word]
     )
-    return HTML(f'<p class="claims-tally">The verdicts of this page: {chips}</p>')
+    return HTML(f'<p class="claims-tally">The verdicts of this page: {words}</p>')
 
 
 def table(
@@ -97,6 +104,7 @@ def table(
         with_page: whether the rows stand under their pages' titles and link there, and
             the table can be filtered.
     """
+    rows = [in_its_unit(row) for row in rows]
     heads = ("verdict", "claim", "paper", "this book")
     head = "".join(f'<th scope="col">{name}</th>' for name in heads)
     scales, bodies = _shared_scales(rows), ""
@@ -114,6 +122,15 @@ def table(
         f'<div class="claims"{filtered}><table class="dataframe gatebook-table">'
         f"{above}<thead><tr>{head}</tr></thead>{bodies}</table></div>"
     )
+
+
+def in_its_unit(row: Row) -> Row:
+    """The row with figures as they are shown: shares as percentages, if named so."""
+    if "%" not in named(row.metric):
+        return row
+    values = {m: [100 * share for share in own] for m, own in row.values.items()}
+    ours = "; ".join(spelled(m, spread(own)) for m, own in values.items())
+    return replace(row, values=values, ours=ours or row.ours)
 
 
 def _heading(page: str, rows: Sequence[Row]) -> str:
@@ -232,7 +249,11 @@ def _claim(row: Row, with_page: bool) -> str:
 
 def _facts(row: Row) -> dict[str, str]:
     """What unfolds below a claim, in HTML."""
-    rules = {f"rule: {word}": _code(rule) for word, rule in row.rules.items()}
+    called = {"reproduced": "agrees"}  # at any size
+    rules = {
+        f"rule for “{called.get(word, word)}”": _code(rule)
+        for word, rule in row.rules.items()
+    }
     days = f"rule of {row.fixed}; " if row.fixed else ""
     first = f"first run of {row.first_day}" if row.first_day else ""
     facts = {

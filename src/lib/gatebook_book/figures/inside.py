@@ -120,7 +120,7 @@ def heat(
     """
     word_of, words = sentence["word_of"], sentence["words"]
     rows = [_of_words(values, word_of, alignment) for values in gates.values()]
-    size = (max(plots.WIDTH, 0.55 * len(words) + 1.6), 0.42 * len(rows) + 1.0)
+    size = (max(plots.WIDTH, 0.55 * len(words) + 1.6), 0.42 * len(rows) + 1.6)
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     shown = ax.imshow(rows, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=9)
@@ -132,7 +132,7 @@ def heat(
             ax.text(x, y, text, ha="center", va="center", color=colour, fontsize=7)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    fig.colorbar(shown, ax=ax, fraction=0.03, ticks=[0, 0.5, 1])
+    plots.scale_below(fig, shown, [ax], "gate")
     return fig
 
 
@@ -147,8 +147,8 @@ def _of_words(
 def answers(runs: Sequence[Run], layer: str = "1", gate: str = "forget") -> Figure:
     """P(gate smaller at the class than elsewhere in the sentence), by class.
 
-    A mark is a run, with its interval over sentences. Left: the step that has read the
-    word; right: the step that predicts it.
+    A mark is a run, with its interval over sentences. First the step that has read the
+    word, then the step that predicts it.
     """
     names = methods(runs)
     fig, axes = plt.subplots(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from math import ceil
 from operator import or_
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecBase, SubplotSpec
 from matplotlib.legend import Legend
 
+Panels = list[tuple[Axes, SubplotSpec]]
+Numbers = dict[Literal["major", "minor"], dict[str, bool]]
+
 WIDTH = 4.4
 """Inches: shrunk to a phone's column of 350 pixels, letters of 10 points have 11."""
 
@@ -26,7 +29,10 @@ FITS = 5.0
 """Inches that such a column shows legibly: a figure no wider has one form."""
 
 FLATTER = 0.9
-"""Height of a panel that has become wider, as a share of what it was."""
+"""Height of a panel that has become wider, as a share of what it was.
+
+Where there were rows before, panels need the rest: they get numbers and names below.
+"""
 
 OPEN, CLOSE = '<metadata id="gatebook-narrow">', "</metadata>\n</svg>"
 """What surrounds the second form in the first."""
@@ -94,12 +100,13 @@ def narrow(fig: Figure) -> Iterator[None]:
     """The figure in its narrow form, and afterwards as it was."""
     width, height = fig.get_size_inches()
     kept = kept_columns(_grid(fig).ncols, width)
+    share = FLATTER if _grid(fig).nrows == 1 else 1
     with ExitStack() as undo:
         for legend in list(fig.legends):
             _fold_legend(legend, width, undo)
         taller = _fold(fig, kept, undo)
         undo.callback(fig.set_size_inches, width, height)
-        fig.set_size_inches(WIDTH, height * max(1, taller * FLATTER))
+        fig.set_size_inches(WIDTH, height * max(1, taller * share))
         yield
 
 
@@ -116,7 +123,7 @@ def kept_columns(columns: int, width: float) -> int:
     return ceil(columns / ceil(columns / fit))
 
 
-def _panels(fig: Figure) -> list[tuple[Axes, SubplotSpec]]:
+def _panels(fig: Figure) -> Panels:
     """The axes that stand in a grid, and where: no colour bars, no insets."""
     specs = [(ax, ax.get_subplotspec()) for ax in fig.axes]
     return [(ax, spec) for ax, spec in specs if spec is not None]
@@ -133,40 +140,72 @@ def _fold(fig: Figure, kept: int, undo: ExitStack) -> float:
     them: every ``kept`` columns come below those before them.
     """
     panels, old = _panels(fig), _grid(fig)
-    titled = [bool(_title(ax)) for ax, _ in panels]
-    empty = [not ax.axison for ax, _ in panels]
-    free = any(titled) and all(map(or_, titled, empty))
-    placed = {_cell(spec, kept, free): ax for ax, spec in panels}
+    free = _are_free([ax for ax, _ in panels])
+    placed = _placed(panels, kept, free)
     rows = 1 + max(row for row, _ in placed)
     heights = np.resize(old.get_height_ratios(), rows)
     new = GridSpec(rows, kept, figure=fig, height_ratios=heights)
+    _move(panels, {ax: new[cell] for cell, ax in placed.items()}, new[0, 0], undo)
+    _show_scales(placed, dict(panels), free, undo)
+    return rows / old.nrows
+
+
+def _are_free(axes: list[Axes]) -> bool:
+    """Whether panels have a title each, so that none needs those above it."""
+    titled = [bool(_title(ax)) for ax in axes]
+    empty = [not ax.axison for ax in axes]
+    return any(titled) and all(map(or_, titled, empty))
+
+
+def _placed(panels: Panels, kept: int, free: bool) -> dict[tuple[int, int], Axes]:
+    """Which panel moves to which row and column."""
+    if not free:
+        return {_cell(spec, kept): ax for ax, spec in panels}
+    order = sorted(panels, key=lambda panel: panel[1].num1)
+    seen = [ax for ax, _ in order if not _is_blank(ax)]
+    return {divmod(k, kept): ax for k, ax in enumerate(seen)}
+
+
+def _is_blank(ax: Axes) -> bool:
+    """Whether a panel has nothing to see, as the last ones of a grid may."""
+    return not ax.axison and not ax.has_data() and not ax.texts and not _title(ax)
+
+
+def _move(
+    panels: Panels,
+    places: Mapping[Axes, SubplotSpec],
+    aside: SubplotSpec,
+    undo: ExitStack,
+) -> None:
+    """Set each panel in its new place, and one without any where it takes no room."""
     for ax, spec in panels:
         undo.callback(ax.set_subplotspec, spec)
-        ax.set_subplotspec(new[_cell(spec, kept, free)])
-    _show_scales(placed, dict(panels), undo)
-    return rows / old.nrows
+        ax.set_subplotspec(places.get(ax, aside))
+        undo.callback(ax.set_in_layout, ax.get_in_layout())
+        ax.set_in_layout(ax in places)
 
 
 def _title(ax: Axes) -> str:
     return (ax.get_title() or ax.get_title("left")).strip()
 
 
-def _cell(spec: SubplotSpec, kept: int, free: bool) -> tuple[int, int]:
-    """The row and column that a panel moves to."""
-    row, column = spec.rowspan.start, spec.colspan.start
-    grid = spec.get_gridspec()
-    if free:
-        return divmod(row * grid.ncols + column, kept)
-    block, place = divmod(column, kept)
-    return block * grid.nrows + row, place
+def _cell(spec: SubplotSpec, kept: int) -> tuple[int, int]:
+    """The row and column of a panel that keeps what is above and below it."""
+    block, place = divmod(spec.colspan.start, kept)
+    return block * spec.get_gridspec().nrows + spec.rowspan.start, place
 
 
 def _show_scales(
     placed: Mapping[tuple[int, int], Axes],
     old: Mapping[Axes, SubplotSpec],
+    free: bool,
     undo: ExitStack,
 ) -> None:
-    """Give outer panels the numbers and names that they had from a neighbour."""
+    """Give panels the numbers and names that they had from a neighbour.
+
+    At the left those that stand there now, and no others; below those at the end of a
+    column, or all if they are ``free``: each is then looked at alone.
+    """
     rows: dict[int, list[Axes]] = {}  # each from the left, columns from below
     columns: dict[int, list[Axes]] = {}
     for ax, spec in old.items():
@@ -176,29 +215,54 @@ def _show_scales(
         here = old[ax]
         if column == 0:
             _show_scale(ax, rows[here.rowspan.start], "y", undo)
-        if (row + 1, column) not in placed:
+        if free or (row + 1, column) not in placed:
             _show_scale(ax, columns[here.colspan.start], "x", undo)
+    for (row, column), ax in placed.items():  # when none is asked for its numbers
+        if column > 0:
+            _hide_scale(ax, placed[row, 0], undo)
 
 
 def _show_scale(ax: Axes, beside: list[Axes], name: str, undo: ExitStack) -> None:
-    """Label an axis as the first beside it that shares it, or is as bare."""
+    """Label an axis as the first beside it that shares it, or is as bare.
+
+    A vertical axis with a scale of its own and no name has that of its row.
+    """
     sharing = getattr(ax, f"get_shared_{name}_axes")()
     own = getattr(ax, f"{name}axis")
     for outer in beside:
         other = getattr(outer, f"{name}axis")
         bare = len(own.get_ticklocs()) == 0 == len(other.get_ticklocs())
         if sharing.joined(ax, outer) or bare:
-            _label_as(own, other, {"x": "labelbottom", "y": "labelleft"}[name], undo)
+            shown = _shows_numbers(other, {"x": "labelbottom", "y": "labelleft"}[name])
+            _label_as(own, shown, other.get_label_text(), undo)
             return
+    if name == "y":
+        _label_as(own, {}, beside[0].get_ylabel(), undo)
 
 
-def _label_as(own: Axis, other: Axis, side: str, undo: ExitStack) -> None:
-    for which in ("major", "minor"):
-        before, after = (a.get_tick_params(which)[side] for a in (own, other))
-        undo.callback(own.set_tick_params, which, **{side: before})
-        own.set_tick_params(which, **{side: after})
+def _hide_scale(ax: Axes, outer: Axes, undo: ExitStack) -> None:
+    """Leave a vertical axis bare if the row's first panel shares it."""
+    if ax.get_shared_y_axes().joined(ax, outer):
+        bare: Numbers = {"major": {"labelleft": False}, "minor": {"labelleft": False}}
+        undo.callback(ax.set_ylabel, ax.get_ylabel())
+        ax.set_ylabel("")
+        _label_as(ax.yaxis, bare, "", undo)
+
+
+def _shows_numbers(axis: Axis, side: str) -> Numbers:
+    """Whether an axis has numbers at a side, for both kinds of ticks."""
+    major, minor = ({side: axis.get_tick_params(k)[side]} for k in ("major", "minor"))
+    return {"major": major, "minor": minor}
+
+
+def _label_as(own: Axis, numbers: Numbers, name: str, undo: ExitStack) -> None:
+    """Show or hide an axis' numbers, and name it if it has no name."""
+    for which, sides in numbers.items():
+        before = {side: own.get_tick_params(which)[side] for side in sides}
+        undo.callback(own.set_tick_params, which, **before)
+        own.set_tick_params(which, **sides)
     undo.callback(own.set_label_text, own.get_label_text())
-    own.set_label_text(own.get_label_text() or other.get_label_text())
+    own.set_label_text(own.get_label_text() or name)
 
 
 def _fold_legend(legend: Legend, width: float, undo: ExitStack) -> None:

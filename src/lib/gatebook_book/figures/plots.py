@@ -21,7 +21,9 @@ from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -93,6 +95,7 @@ _RC: dict[str, Any] = {
     "axes.linewidth": 0.8,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "figure.constrained_layout.h_pad": 0.08,  # a title stays with its own panel
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
@@ -252,10 +255,10 @@ def learning_curves(
         x, curves = _aligned(own, score)
         median_of_seeds(ax, x, curves, method, label=_label(method, own))
     medians = [line for line in ax.lines if str(line.get_label())[0] != "_"]
-    if baseline is not None:
-        _baseline(ax, baseline, baseline_label)
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
     ax.set_ylim(ylim)
+    if baseline is not None:
+        _baseline(ax, baseline, baseline_label)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
     name_lines(ax, medians)
     return fig
@@ -430,17 +433,49 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+BESIDE_BASELINE = [
+    {"x": x, "y": y, "ha": ha, "va": va}
+    for x, ha in ((0.95, "right"), (0.02, "left"), (0.5, "center"))
+    for y, va in ((4, "bottom"), (-4, "top"))
+]
+"""Where its name may stand: a share of the width, and points above the line."""
+
+
 def _baseline(ax: Axes, value: float, label: str) -> None:
+    """A dashed line, and its name where the fewest curves run.
+
+    Call it when the axes have their limits.
+    """
+    curves = list(ax.lines)
     ax.axhline(value, color=INK, linewidth=1, linestyle=(0, (5, 3)))
-    ax.annotate(
+    ax.get_ylim()  # the limits follow the new line
+    name = ax.annotate(
         label,
-        (1, value),
+        (0, value),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 5),
+        xytext=(0, 0),
         textcoords="offset points",
-        ha="right",
         fontsize=9,
     )
+    crossed = [_crossed(ax, name, place, curves) for place in BESIDE_BASELINE]
+    _put(name, BESIDE_BASELINE[crossed.index(min(crossed))])
+
+
+def _put(name: Annotation, place: dict[str, Any]) -> None:
+    name.xy = (place["x"], name.xy[1])
+    name.set(position=(0, place["y"]), ha=place["ha"], va=place["va"])
+
+
+def _crossed(
+    ax: Axes, name: Annotation, place: dict[str, Any], curves: Sequence[Line2D]
+) -> int:
+    """How many curves run through a name; all and one more where it leaves the axes."""
+    _put(name, place)
+    box = name.get_window_extent()
+    if not ax.bbox.y0 <= box.y0 <= box.y1 <= ax.bbox.y1:
+        return len(curves) + 1
+    paths = (curve.get_transform().transform_path(curve.get_path()) for curve in curves)
+    return sum(bool(path.intersects_bbox(box, filled=False)) for path in paths)
 
 
 def gate_histograms(
@@ -483,6 +518,21 @@ def _pooled(runs: Sequence[dict[str, Any]], method: str, moment: str) -> np.ndar
     """The gates of all seeds; a run that diverged has none after training."""
     own = [run["histograms"][moment] for run in runs if run["name"] == method]
     return np.concatenate([[], *(gates for gates in own if gates is not None)])
+
+
+def scale_below(
+    fig: Figure, image: AxesImage, axes: Sequence[Axes], label: str
+) -> None:
+    """What the colours of gates mean, below their panels: these keep their width."""
+    fig.colorbar(
+        image,
+        ax=axes,
+        label=label,
+        ticks=[0, 0.5, 1],
+        location="bottom",
+        fraction=0.04,
+        aspect=40,
+    )
 
 
 def timescales(ax: Axes, gates: ArrayLike, label: str, **look: Any) -> Line2D:

@@ -64,7 +64,7 @@ def curves(
         ylabel: its name and unit.
         guesses: of each kind, the best constant guess: a dashed line.
         cores: the rows, from top to bottom.
-        kinds: the columns.
+        kinds: the columns. What was not run leaves its place blank.
     """
     shape = (len(cores), len(kinds))
     size = (plots.WIDTH + 0.6, max(2.3 * len(cores) + 0.6, plots.HEIGHT))
@@ -73,19 +73,17 @@ def curves(
         return plots._nothing(fig)
     for row, core in zip(axes, cores, strict=True):
         for ax, kind in zip(row, kinds, strict=True):
-            _panel(ax, of(runs, core, kind), score, guesses[kind])
-            ax.set_title(f"{core}, {kind.capitalize()}")
-            ax.set_xlabel("step")
+            if own := of(runs, core, kind):
+                _panel(ax, own, score, guesses[kind])
+                ax.set(title=f"{core}, {kind.capitalize()}", xlabel="step")
+            else:
+                ax.set_axis_off()
         row[0].set_ylabel(ylabel)
     _legend(fig, axes.flat, by_gate=len(cores) > 1)
     return fig
 
 
 def _panel(ax: Axes, runs: Sequence[Run], score: str, guess: float) -> None:
-    if not runs:
-        ax.set_axis_off()
-        ax.text(0.5, 0.5, "not run", ha="center", transform=ax.transAxes)
-        return
     for name in names_in(runs):
         own = [run["curves"] for run in runs if run["name"] == name]
         gate = gate_of(name)
@@ -139,7 +137,7 @@ PLACES = ("ones", "tens", "hundreds", "thousands", "ten thousands")
 
 
 def digits(runs: Sequence[Run], names: Sequence[str]) -> Figure:
-    """Sums: the share of right digits by place (left), and by the carry (right)."""
+    """Sums: the share of right digits by place, and by the carry."""
     fig, axes = plt.subplots(
         1, 2, figsize=(plots.WIDTH + 0.6, 3.4), layout="constrained", sharey=True
     )
@@ -190,7 +188,7 @@ def gates_over_characters(runs: Sequence[Run], names: Sequence[str]) -> Figure:
     The upper rows are the units that keep most to the end of the program, the lower
     ones those whose gate varies most.
     """
-    height = 1.15 * len(names) + 0.9
+    height = 1.15 * len(names) + 1.4
     fig = plt.figure(figsize=(plots.WIDTH + 0.6, height), layout="constrained")
     whole = [run for run in runs if run["name"] in names and run["traces"]["after"]]
     if not whole:
@@ -203,7 +201,7 @@ def gates_over_characters(runs: Sequence[Run], names: Sequence[str]) -> Figure:
             continue
         image = _heat(ax, own["traces"]["after"])
         ax.set_ylabel(name)
-    fig.colorbar(image, ax=axes, label="effective forget gate", ticks=[0, 0.5, 1])
+    plots.scale_below(fig, image, list(axes), "effective forget gate")
     return fig
 
 

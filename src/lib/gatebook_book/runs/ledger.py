@@ -238,7 +238,7 @@ def _size(claim: Claim, profile: str, runs: list[Run]) -> Size:
         profile=profile,
         claim=own,
         scale=_scale(profile, counted),
-        ours="; ".join(_words(m, s) for m, s in found.items() if s["seeds"])
+        ours="; ".join(spelled(m, s) for m, s in found.items() if s["seeds"])
         or NOTHING_TO_SHOW,
         values={m: s["values"] for m, s in found.items() if s["seeds"]},
         runs=sum(s["seeds"] for s in found.values()),
@@ -370,7 +370,7 @@ def is_ours(claim: Claim) -> bool:
     return claim.source.startswith("ours")
 
 
-def _words(method: str, s: dict[str, Any]) -> str:
+def spelled(method: str, s: dict[str, Any]) -> str:
     """``UR 0.03 [0.02, 0.05]``: median, lowest and highest of the seeds."""
     if s["median"] is None:
         return f"{method} diverged"

@@ -17,9 +17,7 @@ LIGHT, DARK = "#4d4d4d", "#8f8f8f"
 """The ink on a light page, and on a dark one, where ``book.css`` lifts it further."""
 
 ROOT = re.compile(r"<svg\b")
-HEAD = (
-    f"<style>:root {{ --ink: {LIGHT} }} :root:target {{ --ink: {DARK} }}</style>"
-)
+HEAD = f"<style>:root {{ --ink: {LIGHT} }} :root:target {{ --ink: {DARK} }}</style>"
 
 
 def inked(figure: str) -> str:

@@ -5,6 +5,7 @@ is the same for all pages, and drawn when the site is built.
 """
 
 import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def describe(
     if doctree is None:
         return
     base = str(app.config.html_baseurl)
-    title = f"{context['title']} · gatebook"
+    title = html.unescape(re.sub(r"<[^>]*>", "", f"{context['title']} · gatebook"))
     found = {
         "og:type": "article",
         "og:site_name": "gatebook",
@@ -74,7 +75,9 @@ def draw_card(app: Sphinx, exception: Exception | None) -> None:
         plots.use_house_style()
         figure = cell.draw("refined")
         figure.set_size_inches(6.4, 3.36)
-        figure.suptitle("gatebook: LSTM gates, proved, run and checked", fontsize=15)
+        figure.set_layout_engine("constrained", rect=(0.02, 0.03, 0.96, 0.93))
+        title = "gatebook: LSTM gates, proved, run and checked"
+        figure.suptitle(title, fontsize=15, color="black", weight="bold")
         figure.savefig(file, dpi=187.5, facecolor="white", transparent=False)
     plt.close(figure)
 

@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 MARKER = '<script type="application/vnd.jupyter.widget-view+json">'
 NOTE = (
     "<noscript><p>This interactive figure needs JavaScript. "
-    "The text and the figures beside it say the same.</p></noscript>"
+    "The text says what there is to see.</p></noscript>"
 )
 
 MENDED = {
