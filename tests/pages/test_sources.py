@@ -35,6 +35,9 @@ ANSWERED = [
 ]
 SHOWN = re.compile(r"^```\{literalinclude\} (\S+)\n((?::.+\n)+)", re.MULTILINE)
 THEORY = [name for name in PAGES if name.startswith("theory/") and "grid" not in name]
+SIDES = r"(?<!Figure \d\s)\((?:left|right)\)|\b(?:Left|Right)[:,]|(?:left|right) panel"
+"""What a caption says of panels that a phone shows one below the other."""
+ONE_FORM = {"fig-cores-update"}
 CELL = r"```\{code-cell\} ipython3\n---\n(mystnb:.*?)\n---\n(.*?)```"
 FIGURE = re.compile(CELL, re.DOTALL)
 
@@ -106,6 +109,8 @@ def test_every_figure_has_name_caption_and_description(name):
             continue
         assert options["figure"]["name"].startswith("fig-")
         assert len(options["figure"]["caption"]) > 20
+        if "image" in options and options["figure"]["name"] not in ONE_FORM:
+            assert not re.findall(SIDES, options["figure"]["caption"])
         if "gatebook_book.widgets" in code:  # a widget describes itself
             continue
         assert len(options["image"]["alt"]) > 20

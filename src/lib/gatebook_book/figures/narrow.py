@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from math import ceil
 from operator import or_
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -44,30 +43,13 @@ SVG: dict[str, Any] = {
 }
 
 
-_BY_HAND: WeakKeyDictionary[Figure, Figure] = WeakKeyDictionary()
-
-
-def by_hand(fig: Figure, second: Figure) -> None:
-    """Give a drawing its narrow form, which nothing but a hand can lay out.
-
-    Arguments:
-        fig: as wide screens show it.
-        second: the same for a phone, `WIDTH` inches wide. A cell's end must not show
-            it: make it with ``Figure``, not with ``pyplot``.
-    """
-    _BY_HAND[fig] = second
-
-
 def both_forms(fig: Figure) -> str:
     """A figure as SVG, with its narrow form inside if it has one."""
-    wide, second = _svg(fig), ""
-    if fig in _BY_HAND:
-        second = _svg(_BY_HAND[fig])
-    elif has_narrow(fig):
-        with narrow(fig):
-            second = _svg(fig)
-    if not second:
+    wide = _svg(fig)
+    if not has_narrow(fig):
         return wide
+    with narrow(fig):
+        second = _svg(fig)
     second = second[second.index("<svg") :]
     end = wide.rindex("</svg>")
     return f"{wide[:end]}{OPEN}\n{second}{CLOSE}\n"
@@ -82,8 +64,7 @@ def _svg(fig: Figure) -> str:
 def has_narrow(fig: Figure) -> bool:
     """Whether it is too wide for a phone, and can be made narrower.
 
-    A drawing without axes is laid out by hand, see `by_hand`, and panels of several
-    grids by design.
+    A drawing without axes is laid out by hand, and panels of several grids by design.
     """
     panels = _panels(fig)
     if fig.get_figwidth() <= FITS or not panels:

@@ -98,8 +98,29 @@ def set_site(site: Path) -> None:
     made = dict(zip(needed, elements, strict=True))
     for file, page in pages.items():
         if formulas_of(page):
-            write_atomic(file, with_formulas(page, made).encode())
-    write_atomic(site / "_static" / SHEET, re.sub(r"\s+", " ", sheet).encode())
+            pages[file] = with_formulas(page, made)
+            write_atomic(file, pages[file].encode())
+    sheet = used_of(re.sub(r"\s+", " ", sheet), pages.values())
+    write_atomic(site / "_static" / SHEET, sheet.encode())
+
+
+def used_of(sheet: str, pages: Iterable[str]) -> str:
+    """The style sheet without the letters that no page has.
+
+    Example:
+        >>> used_of("a {} mjx-c.mjx-c41::before {} mjx-c.mjx-c42.TEX-I::before {}",
+        ...     ['<mjx-c class="mjx-c42 TEX-I">'])
+        'a {} mjx-c.mjx-c42.TEX-I::before {}'
+    """
+    used = {
+        word for page in pages for word in re.findall(r'"(mjx-c[0-9A-F].*?)"', page)
+    }
+    used |= {word.split()[0] for word in used}
+
+    def keep(rule: re.Match[str]) -> str:
+        return rule[0] if rule[1].replace(".", " ") in used else ""
+
+    return re.sub(r" mjx-c\.(mjx-c[0-9A-F.\w-]+)::before \{[^}]*\}", keep, sheet)
 
 
 def _all(lists: Iterable[list[Formula]]) -> Iterable[Formula]:
