@@ -301,6 +301,11 @@ def test_table_is_escaped_captioned_and_scrolls():
     assert "overflow-x: auto" in made and ">gate</th>" in made
 
 
+def test_whole_numbers_of_a_table_have_a_comma_from_five_digits_on():
+    made = plots.table([{"steps": 10_000, "year": 2018, "long": True}]).data
+    assert ">10,000<" in made and ">2018<" in made and ">True<" in made
+
+
 def test_a_table_with_sentences_names_each_cell_for_narrow_screens():
     made = plots.table([{"claim & quote": "U learns sooner than the rest. " * 3}]).data
     assert "gatebook-prose" in made and 'data-head="claim &amp; quote"' in made

@@ -188,6 +188,13 @@ def test_a_row_shows_both_figures_the_scale_and_the_command(book):
     assert row.command == "gatebook run memory/copy --profile laptop --fresh"
 
 
+def test_a_scale_has_its_steps_with_a_comma(book):
+    runs = runs_of("UR", 0.1, 0.2, 0.2, steps=10_000)
+    book(ENTRY | {"methods": ["UR"]}, runs=runs)
+    (row,) = entries("memory/copy")
+    assert row.scale == "laptop, N = 5, 10,000 steps"
+
+
 def test_a_count_of_steps_has_all_its_digits(book):
     book(ENTRY, runs=[run("UR", 9876.0), run("LSTM", 0.12345)])
     (row,) = entries("memory/copy")

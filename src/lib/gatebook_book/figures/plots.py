@@ -599,9 +599,10 @@ PROSE = 60
 def table(rows: Sequence[dict[str, Any]], caption: str = "") -> HTML:
     """A table with one row per dict; the heads are all keys, as they first occur.
 
-    Text is escaped and floats get four digits; ``None``, NaN and a key that a row
-    lacks become a dash. On a narrow screen the table scrolls inside its own box, but
-    one with sentences in it shows its rows as a list.
+    Text is escaped, floats get four digits, and whole numbers a comma from 10,000 on;
+    ``None``, NaN and a key that a row lacks become a dash. On a narrow screen the
+    table scrolls inside its own box, but one with sentences in it shows its rows as a
+    list.
 
     Raises:
         ValueError: for no rows.
@@ -635,4 +636,6 @@ def _text(value: object) -> str:
         return "–"
     if isinstance(value, float):
         return "–" if math.isnan(value) else f"{value:.4g}"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
     return html.escape(str(value), quote=False)

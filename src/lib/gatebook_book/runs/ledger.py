@@ -50,8 +50,8 @@ SIZES = {
     "delay": "D = {}",
     "pool": "pool {}",
     "hidden_size": "H = {}",
-    "steps": "{} steps",
-    "updates": "{} updates",
+    "steps": "{:,} steps",
+    "updates": "{:,} updates",
     "learning_rate": "rate {:g}",
 }
 """Parameters that a row's scale shows."""

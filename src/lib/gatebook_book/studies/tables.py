@@ -69,6 +69,7 @@ FORMS = {
     "finetune": "{} of finetuning",
     "learning_rate": "rate {}",
     "batch_size": "{} sequences per step",
+    "tokens": "{:,} tokens per step",
     "train_size": "{:,} training images",
     "p": "p = {}",
     "delay": "D = {}",
