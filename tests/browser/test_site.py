@@ -125,6 +125,14 @@ def test_what_scrolls_sideways_on_a_phone_is_reached_by_keyboard(phone):
 
 
 @of_pages("phone", ["memory/copy", "theory/refine"])
+def test_figures_have_light_ink_in_the_dark(phone):
+    phone.page.wait_for_function(
+        "[...document.querySelectorAll('.bd-article figure img[src*=\".svg\"]')]"
+        ".every((image) => image.src.endsWith('.svg#dark'))"
+    )
+
+
+@of_pages("phone", ["memory/copy", "theory/refine"])
 def test_a_phone_shows_panels_below_each_other(phone):
     shown = phone.page.locator("article figure picture:has(source) img")
     assert shown.count() >= 2

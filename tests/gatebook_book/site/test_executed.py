@@ -11,6 +11,7 @@ from sphinx.testing.util import SphinxTestApp
 
 CONF = """extensions = ["myst_nb", "gatebook_book.site.executed"]
 nb_execution_mode = "off"
+source_suffix = {".md": "myst-nb"}
 """
 HOME = """# Home
 

@@ -13,7 +13,7 @@ def images(tmp_path):
     """A figure with both forms, a small one, and a wide one that is a drawing."""
     for name, text in {
         "both": BOTH,
-        "small": '<svg height="99pt" width="288.5pt"></svg>',
+        "small": '<svg height="99pt" width="368.5pt"></svg>',
         "drawing": '<svg width="460pt"></svg>',
     }.items():
         (tmp_path / f"{name}.svg").write_text(text)

@@ -147,6 +147,8 @@ def _input(pen: _Pen) -> None:
 
 def _tie(pen: _Pen, accent: str, source: str) -> None:
     """The input gate is what the forget gate leaves."""
+    if source == "f":
+        pen.ax.plot(FORGET, 3.3, "o", color=accent, markersize=4)
     pen.way((FORGET + 0.2 * (source == "g"), 3.3), (SUM - 0.2, 3.3), colour=accent)
     pen.word((FORGET + SUM) / 2, 3.6, f"$1-{source}$", accent, ha="center")
 

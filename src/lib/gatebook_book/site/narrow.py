@@ -12,6 +12,9 @@ from sphinx.application import Sphinx
 
 from gatebook_book.figures.narrow import CLOSE, FITS, OPEN
 
+MARGIN = 15
+"""Points that saving may add around a figure."""
+
 PHONE = "(max-width: 576px)"
 """As in ``book.css``."""
 IMAGE = re.compile(r'<img\b[^>]*\bsrc="([^"]*_images/([^"/]+)\.svg)"[^>]*>')
@@ -34,7 +37,7 @@ def split(figure: str) -> tuple[str, str]:
 def fits(figure: str) -> bool:
     """Whether a phone shows an SVG legibly as it is."""
     width = re.search(r'<svg[^>]*\bwidth="([\d.]+)pt"', figure)
-    return width is not None and float(width[1]) <= 72 * FITS
+    return width is not None and float(width[1]) <= 72 * FITS + MARGIN
 
 
 def split_files(images: Path) -> dict[str, str]:

@@ -121,6 +121,7 @@ class Work:
         self.out: Tensor | None = None
         self.h_n: Tensor | None = None
         self.c_n: Tensor | None = None
+        self.summed: Tensor | None = None  # dP over steps and batch
         if kept is None:
             self._make_arrays(x)
         else:
@@ -231,7 +232,9 @@ class Work:
 
     def bias_gradient(self, recurrent: bool) -> Tensor:
         """The sum of dP over steps and batch, or that of dR."""
-        grad = self.p.sum(0)
+        if self.summed is None:  # once for both biases
+            self.summed = self.p.sum(0)
+        grad = self.summed.clone()
         for own, apart in self.spans:
             if recurrent and apart >= 0:
                 grad[own] = self.r[:, self._place(apart)].sum(0)
