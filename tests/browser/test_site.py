@@ -162,6 +162,27 @@ def test_every_figure_is_there_and_described(wide):
         assert len(image.get_attribute("alt") or "") > 20
 
 
+@of_pages("wide")
+def test_no_head_of_a_column_is_empty(wide):
+    heads = wide.page.locator("article th").all_inner_texts()
+    assert all(head.strip() for head in heads)
+
+
+@of_pages("wide", ["theory/refine"])
+def test_what_is_printed_has_its_number_and_nothing_folded(wide):
+    page = wide.page
+    page.emulate_media(media="print")
+    shown = [head for head in page.locator("h1").all() if head.is_visible()]
+    assert [head.inner_text() for head in shown] == ["4. The refine gate"]
+    folded = page.locator("article details:not([open])")
+    before = folded.count()
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    hidden = page.locator(".solution.dropdown p:not(.admonition-title)").first
+    assert before > 0 and folded.count() == 0 and hidden.is_visible()
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert folded.count() == before and not hidden.is_visible()
+
+
 @of_pages("wide", WITH_FORMULAS)
 def test_formulas_are_set_and_no_cell_failed(wide):
     page = wide.page

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 
 import pytest
 import yaml
@@ -63,6 +64,37 @@ def test_no_fence_too_many_makes_text_of_what_follows(name):
     fences = [token for token in tokens if token.type == "fence"]
     plain = [fence.content for fence in fences if not fence.info.startswith("{")]
     assert not any("```{" in content for content in plain)
+
+
+CITED = ("beyond-papers", "errata")
+"""Pages whose sections others cite by their address."""
+
+
+@pytest.mark.parametrize("name", CITED)
+def test_each_section_that_may_be_cited_has_an_address_of_its_own(name):
+    text = find(name).file.read_text()
+    heads = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = [re.sub(r"[^a-z0-9]+", "-", head.lower()) for head in heads]
+    assert len(heads) > 10 and len(slugs) == len(set(slugs))
+
+
+@pytest.mark.parametrize("name", ("index", *CITED))
+def test_a_page_is_cited_at_this_version(name):
+    project = tomllib.loads((root() / "pyproject.toml").read_text())["project"]
+    text = find(name).file.read_text()
+    assert set(re.findall(r"\bversion\W+(\d+\.\d+\.\d+)", text)) == {project["version"]}
+    assert set(re.findall(r"gatebook (\d+\.\d+\.\d+)", text)) <= {project["version"]}
+
+
+def test_each_own_result_says_where_its_proof_or_its_runs_are():
+    text = find("beyond-papers").file.read_text()
+    for kind, place in (("proved", r"\{prf:ref\}"), ("measured", r"\{(ref|doc)\}")):
+        part = text.split(f"({kind}-here)=")[1].split("-here)=")[0]
+        own = part.split("\n### ")[1:]
+        assert len(own) > 5
+        for section in own:
+            last = section.rpartition(f"\n*{kind.capitalize()}")[2]
+            assert re.search(place, last), section
 
 
 def test_no_executed_notebook_is_kept():

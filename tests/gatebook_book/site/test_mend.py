@@ -1,7 +1,7 @@
 """What is mended in the pages that the theme writes, and what is left alone."""
 
 import pytest
-from gatebook_book.site.mend import MARKER, NOTE, mend
+from gatebook_book.site.mend import MARKER, NOTE, TEMPLATES, leave_out_templates, mend
 
 ICONS = "../_static/vendor/fontawesome/6.5.2"
 
@@ -42,6 +42,26 @@ ICONS = "../_static/vendor/fontawesome/6.5.2"
 )
 def test_what_is_mended(written, mended):
     assert mend(written) == mended
+
+
+PAPER = '<div id="jb-print-docs-body" class="onlyprint">\n <h1>Gates</h1>'
+NUMBER = '<span class="section-number">4. </span>'
+
+
+def test_the_heading_for_paper_has_the_chapters_number():
+    shown = f"<h1>{NUMBER}Gates</h1>"
+    printed = PAPER.replace("\n <h1>Gates</h1>", shown)
+    assert mend(PAPER + shown) == printed + shown
+    assert mend(f"{PAPER}<h1>Gates</h1>") == f"{PAPER}<h1>Gates</h1>"
+
+
+def test_the_themes_templates_are_left_out(tmp_path):
+    (tmp_path / "_static").mkdir()
+    for name in (*TEMPLATES, "kept.html"):
+        (tmp_path / "_static" / name).write_text("{% macro %}")
+    leave_out_templates(tmp_path)
+    leave_out_templates(tmp_path)
+    assert [file.name for file in (tmp_path / "_static").iterdir()] == ["kept.html"]
 
 
 @pytest.mark.parametrize(

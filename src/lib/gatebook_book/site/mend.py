@@ -18,6 +18,9 @@ NOTE = (
     "The text says what there is to see.</p></noscript>"
 )
 
+TEMPLATES = ("webpack-macros.html", "sbt-webpack-macros.html")
+"""What the theme makes its pages with, and leaves among the files that they load."""
+
 MENDED = {
     # A widget is nothing at all without JavaScript.
     re.escape(MARKER): NOTE + MARKER,
@@ -43,16 +46,33 @@ MENDED = {
 }
 
 
+NUMBER = re.compile(r'<h1>(<span class="section-number">[^<]*</span>)')
+PRINTED = re.compile(r'(?<=<div id="jb-print-docs-body" class="onlyprint">)\s*<h1>')
+
+
 def mend(page: str) -> str:
     """The text of an HTML page with all replacements made."""
     for found, better in MENDED.items():
         page = re.sub(found, better, page)
-    return page
+    return number_printed(page)
+
+
+def number_printed(page: str) -> str:
+    """The page with its chapter's number in the heading that is for paper alone."""
+    number = NUMBER.search(page)
+    return PRINTED.sub(f"<h1>{number[1]}", page) if number else page
+
+
+def leave_out_templates(site: Path) -> None:
+    """Delete the theme's `TEMPLATES` from a site."""
+    for template in TEMPLATES:
+        (site / "_static" / template).unlink(missing_ok=True)
 
 
 def mend_all(app: Sphinx, exception: Exception | None) -> None:
     """Mend each page of the site, once all are written."""
     if exception is None and app.builder.format == "html":
+        leave_out_templates(Path(app.outdir))
         for file in Path(app.outdir).rglob("*.html"):
             file.write_text(mend(read_text(file)), encoding="utf-8")
 
