@@ -66,7 +66,7 @@ def test_every_gate_has_a_colour_and_a_style():
     assert len(set(plots.COLOURS.values())) == len(plots.COLOURS)
 
 
-@pytest.mark.parametrize("colour", [*plots.COLOURS.values(), plots.INK])
+@pytest.mark.parametrize("colour", [*plots.COLOURS.values(), plots.INK, plots.ACCENT])
 def test_colours_are_legible_on_both_themes(colour):
     assert contrast(colour, "white") >= 3
     assert contrast(colour, DARK) >= 3
@@ -82,6 +82,11 @@ def test_any_two_colours_differ_for_every_eye(eye):
     """10 in CIELAB is about four times a just noticeable difference."""
     for a, b in itertools.combinations(plots.COLOURS, 2):
         assert distance(plots.COLOURS[a], plots.COLOURS[b], eye) > 10, (a, b)
+
+
+def test_the_accent_is_like_no_methods_colour():
+    colours = (*plots.COLOURS.values(), plots.INK)
+    assert all(distance(plots.ACCENT, colour, "normal") > 20 for colour in colours)
 
 
 def test_unknown_method_is_named_with_the_nearest():

@@ -32,6 +32,9 @@ from gatebook_book.figures.narrow import both_forms
 INK = "#767676"
 """Text and axes: a grey with a contrast above 3.8 on white and on the dark theme."""
 
+ACCENT = "#8C7C2A"
+"""An olive that no method has, for what is drawn beside `INK` and is no method's."""
+
 WIDTH, HEIGHT = 6.4, 3.6
 """A figure's size in inches."""
 
