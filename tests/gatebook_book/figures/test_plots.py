@@ -210,6 +210,14 @@ def test_a_baselines_name_stands_where_no_curve_runs(end):
     assert not curve.intersects_bbox(box, filled=False)
 
 
+@pytest.mark.parametrize("ylim", [None, (0.5, 3)])
+def test_a_baseline_far_from_the_curves_is_taken_in_or_left_out(ylim):
+    fig = plots.learning_curves(runs(), "loss", baseline=1e-3, log=True, ylim=ylim)
+    fig.draw_without_rendering()  # a name outside would leave the axes no room
+    (ax,) = fig.axes
+    assert (ax.get_ylim()[0] <= 1e-3) == (ylim is None)
+
+
 def test_the_house_style_starts_from_matplotlibs_defaults():
     plt.rcParams.update({"text.usetex": True, "lines.linestyle": ":"})
     plots.use_house_style()

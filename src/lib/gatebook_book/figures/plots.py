@@ -259,7 +259,8 @@ def learning_curves(
         median_of_seeds(ax, x, curves, method, label=_label(method, own))
     medians = [line for line in ax.lines if str(line.get_label())[0] != "_"]
     ax.set(xlabel=xlabel, ylabel=ylabel or score, yscale="log" if log else "linear")
-    ax.set_ylim(ylim)
+    if ylim is not None:  # without, the limits take the baseline in
+        ax.set_ylim(ylim)
     if baseline is not None:
         _baseline(ax, baseline, baseline_label)
     ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
@@ -459,6 +460,7 @@ def _baseline(ax: Axes, value: float, label: str) -> None:
         xytext=(0, 0),
         textcoords="offset points",
         fontsize=9,
+        annotation_clip=True,  # nor its line, where the limits leave it out
     )
     crossed = [_crossed(ax, name, place, curves) for place in BESIDE_BASELINE]
     _put(name, BESIDE_BASELINE[crossed.index(min(crossed))])

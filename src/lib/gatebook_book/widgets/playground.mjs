@@ -33,7 +33,7 @@ const TASKNAMES = { copy: "copy ten tokens", adding: "add two numbers" };
 const PRESETS = [
   { name: "The wall", what: "LSTM, UR", task: "copy", delay: 20, left: "LSTM", right: "UR",
     left_p: 0, right_p: 0, units: 64, rate: 0.01 },
-  { name: "Half of it is the tie", what: "LSTM, CIFG", task: "adding", delay: 60, left: "LSTM", right: "CIFG",
+  { name: "Much of it is the tie", what: "LSTM, CIFG", task: "adding", delay: 60, left: "LSTM", right: "CIFG",
     left_p: 0, right_p: 0, units: 32, rate: 0.01 },
   { name: "Cut the other path", what: "h-detach", task: "copy", delay: 10, left: "LSTM", right: "LSTM",
     left_p: 0, right_p: 0.5, units: 64, rate: 0.01 },
