@@ -14,6 +14,7 @@ import nbformat
 import pytest
 from gatebook_book.pages.pages import find, page_names
 from gatebook_book.site.colab import BRANCH, FOLDER
+from gatebook_book.site.parameters import SHOWN
 from playwright.sync_api import APIResponse, Browser, Page
 
 BUILT = Path(__file__).resolve().parents[2] / "_build"
@@ -259,6 +260,13 @@ def test_a_link_into_a_page_leads_to_its_place_and_formulas_do_not_move_it(
         page.wait_for_timeout(1500)  # the page glides there, and fonts arrive
         place = page.locator("#prop-gate-fastest").bounding_box()
         assert place and 0 <= place["y"] < 150
+
+
+def test_parameters_are_folded_below_what_they_are(browser, site):
+    with visit(browser, f"{site}/book/memory/copy") as opened:
+        folded = opened.page.locator(".tag_parameters details")
+        assert folded.count() == 1 and folded.get_attribute("open") is None
+        assert folded.locator("summary").inner_text().strip() == SHOWN
 
 
 @pytest.mark.parametrize(

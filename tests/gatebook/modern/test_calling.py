@@ -98,7 +98,9 @@ def test_exponential_gates_hold_their_state_behind_the_end(name, dtype):
     short, long = (x.to(dtype) for x in batch_of([3, 60]))
     last = cell(pack_sequence([short, long], enforce_sorted=False))[1]
     for part, alone in zip(last, cell(short)[1], strict=True):
-        torch.testing.assert_close(part[0], alone)
+        # float32 rounds in another order where the batch has another shape.
+        loose = {"rtol": 2e-5, "atol": 1e-5} if dtype == torch.float32 else {}
+        torch.testing.assert_close(part[0], alone, **loose)
         assert part.isfinite().all()
 
 

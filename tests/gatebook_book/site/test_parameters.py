@@ -1,46 +1,24 @@
 """Parameters of a page in the built site."""
 
-import pytest
-from gatebook_book.site.parameters import SHOWN
-from sphinx.testing.util import SphinxTestApp
-
-CONF = """extensions = ["myst_nb", "gatebook_book.site.parameters"]
-nb_execution_mode = "off"
-"""
-PAGE = """---
-file_format: mystnb
-kernelspec: {display_name: Python 3, language: python, name: python3}
----
-# A page
-
-```{code-cell} ipython3
-:tags: [parameters]
-length: int = 5  # the delay
-```
-
-```{code-cell} ipython3
-:tags: [parameters, remove-input]
-removed = 1
-```
-
-```{code-cell} ipython3
-shown = 2
-```
-"""
+from docutils import nodes
+from docutils.frontend import get_default_settings
+from docutils.utils import new_document
+from gatebook_book.site.parameters import SHOWN, mark
 
 
-@pytest.fixture
-def built(tmp_path):
-    (tmp_path / "conf.py").write_text(CONF)
-    (tmp_path / "index.md").write_text(PAGE)
-    app = SphinxTestApp(srcdir=tmp_path)
-    app.build()
-    yield (tmp_path / "_build/html/index.html").read_text()
-    app.cleanup()
+def cell(*classes):
+    return nodes.container(nb_element="cell_code", classes=["cell", *classes])
 
 
-def test_parameters_are_folded_and_other_code_is_not(built):
-    folded, rest = built.split("<details", 1)[1].split("</details>", 1)
-    assert SHOWN.replace("'", "&#x27;") in folded and "length" in folded
-    assert "shown" in rest and "<details class" not in rest
-    assert "removed" not in built
+def test_parameters_are_marked_to_be_folded_and_other_code_is_not():
+    page = new_document("page", get_default_settings())
+    page += [
+        cell("tag_parameters"),
+        cell(),
+        nodes.container(classes=["tag_parameters"]),
+    ]
+    mark(page)
+    first, *others = page.findall(nodes.container)
+    assert first["hide_mode"] == "input"
+    assert first["prompt_show"] == first["prompt_hide"] == SHOWN
+    assert not any("hide_mode" in other for other in others)

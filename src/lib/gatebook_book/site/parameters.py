@@ -10,12 +10,17 @@ TAG = "tag_parameters"
 SHOWN = "Parameters of this page's own run, which is small"
 
 
-def fold(app: Sphinx, page: nodes.document) -> None:
+def mark(page: nodes.document) -> None:
     """Hide the input of cells that hold parameters, as the tag `hide-input` does."""
     for cell in page.findall(nodes.container):
         if TAG in cell["classes"] and cell.get("nb_element") == "cell_code":
             cell["hide_mode"] = "input"
             cell["prompt_show"] = cell["prompt_hide"] = SHOWN
+
+
+def fold(app: Sphinx, page: nodes.document) -> None:
+    """Mark the cells of a page once it is read."""
+    mark(page)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
