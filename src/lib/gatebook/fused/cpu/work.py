@@ -1,6 +1,7 @@
 """The arrays of one pass on the CPU, and the calls of the C code on them."""
 
 import ctypes
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -121,7 +122,6 @@ class Work:
         self.out: Tensor | None = None
         self.h_n: Tensor | None = None
         self.c_n: Tensor | None = None
-        self.summed: Tensor | None = None  # dP over steps and batch
         if kept is None:
             self._make_arrays(x)
         else:
@@ -232,13 +232,16 @@ class Work:
 
     def bias_gradient(self, recurrent: bool) -> Tensor:
         """The sum of dP over steps and batch, or that of dR."""
-        if self.summed is None:  # once for both biases
-            self.summed = self.p.sum(0)
-        grad = self.summed.clone()
+        grad = self._summed.clone()
         for own, apart in self.spans:
             if recurrent and apart >= 0:
                 grad[own] = self.r[:, self._place(apart)].sum(0)
         return grad
+
+    @functools.cached_property
+    def _summed(self) -> Tensor:
+        """The sum of dP over steps and batch, taken once for both biases."""
+        return self.p.sum(0)
 
     def _place(self, apart: int) -> slice:
         """Columns of R that belong to a block kept apart."""
