@@ -35,7 +35,7 @@ import torch  # noqa: E402
 from gatebook import GATES, GRU, LSTM, NINE, reference  # noqa: E402
 from gatebook.rnn import together  # noqa: E402
 from gatebook.tasks import Copy  # noqa: E402
-from gatebook.training.loop import Plan  # noqa: E402
+from gatebook.training import Plan  # noqa: E402
 from gatebook_book.runs.provenance import commit, device_name  # noqa: E402
 from gatebook_book.runs.store import Store, write_atomic  # noqa: E402
 from gatebook_book.studies.starts import start_of_p2  # noqa: E402

@@ -7,7 +7,7 @@ from gatebook.agents import Answerer, Network, build
 from gatebook.match import FEATURES, Labelled, Match
 from gatebook.modes import evaluating
 from gatebook.training import Plan
-from gatebook.training.loop import fit as fit_task
+from gatebook.training import fit as fit_task
 
 CORES = ["LSTM", "GRU", "RMC", "DNC", "RMA"]
 

@@ -85,7 +85,6 @@ def test_ctrl_c_stores_a_whole_state(tmp_path, monkeypatch):
     monkeypatch.setattr(train._Training, "advance", pressed)
     with pytest.raises(KeyboardInterrupt):
         fit(a_model(), corpus(), RECIPE, checkpoint=file)
-    assert train.load_checkpoint  # the run below reads the file
     monkeypatch.undo()
     lines: list[str] = []
     fit(a_model(), corpus(), RECIPE, checkpoint=file, report=lines.append)

@@ -7,8 +7,7 @@ import signal
 import pytest
 from gatebook.agents import A2C, fit
 from gatebook.match import Labelled, Match
-from gatebook.training import Plan
-from gatebook.training.loop import History
+from gatebook.training import History, Plan
 from gatebook_book.runs.store import Store
 from gatebook_book.studies import agents
 from gatebook_book.studies.agents import Asked, Trial, final, train_agents

@@ -7,7 +7,7 @@ import pytest
 import torch
 from gatebook import inside
 from gatebook.compress import Round
-from gatebook.training.loop import History
+from gatebook.training import History
 from gatebook.translate.model import Translator
 from gatebook_book.runs.claims import claims
 from gatebook_book.studies import compressed_translation

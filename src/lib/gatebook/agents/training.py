@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,9 +34,9 @@ from gatebook.match.setting import Match
 from gatebook.match.world import Episodes
 from gatebook.random import generator
 from gatebook.training import interrupts
-from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
-from gatebook.training.loop import History, progress_line
+from gatebook.training.history import History, progress_line
 from gatebook.training.step import clipped_step
+from gatebook.training.stored import Stored
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,10 @@ class _Noted:
         return {name: sum(v) / len(v) for name, v in self.figures.items()}
 
 
-class _Training:
+class _Training(Stored):
     """An agent in training."""
+
+    model: Network
 
     def __init__(
         self,
@@ -152,25 +155,27 @@ class _Training:
         checkpoint: Path | None,
         report: Callable[[str], None] | None,
     ):
-        self.network, self.match, self.recipe, self.seed = network, match, recipe, seed
-        self.checkpoint, self.report = checkpoint, report
-        self.history, self.noted = History(), _Noted()
+        self.match, self.recipe, self.seed = match, recipe, seed
+        self.report, self.noted = report, _Noted()
         rate = recipe.learning_rate
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-        setting = {f"match.{k}": v for k, v in match.describe().items()}
-        device = network.encoder.weight.device.type
-        self.made_with = asdict(recipe) | setting | {"seed": seed, "device": device}
-        self.made_with |= parts(network)
+        optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+        made_with = asdict(recipe) | {"seed": seed}
+        made_with |= {f"match.{k}": v for k, v in match.describe().items()}
+        made_with |= {"device": network.encoder.weight.device.type}
+        super().__init__(network, optimizer, checkpoint, made_with)
 
     def begin(self) -> None:
         """Go on from the checkpoint, if there is one."""
-        if self.checkpoint is not None and self.checkpoint.exists():
-            arguments = (self.checkpoint, self.network, self.optimizer, self.made_with)
-            progress = load_checkpoint(*arguments)
-            self.history = History(**progress["history"])
-            self.noted = _Noted(progress["noted"])
-        self.started = time.monotonic() - self.history.seconds
-        self.network.train()
+        super().begin()
+        self.model.train()
+
+    def progress(self) -> dict[str, Any]:
+        """Figures since the last point of the curves."""
+        return {"noted": self.noted.figures}
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        """Put them back."""
+        self.noted = _Noted(progress["noted"])
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""
@@ -186,7 +191,7 @@ class _Training:
         state = None
         while not episodes.done:
             steps = recipe.unroll or self.match.length
-            unroll = act(self.network, episodes, state, steps, g)
+            unroll = act(self.model, episodes, state, steps, g)
             if not self._learn(unroll, episodes):
                 self.history.diverged_at = self.history.step
                 return
@@ -196,7 +201,7 @@ class _Training:
     def _learn(self, unroll: Unroll, episodes: Episodes) -> bool:
         """One gradient step; ``False`` if something is not finite."""
         recipe, steps = self.recipe, len(unroll.actions)
-        said = self.network(unroll.x, unroll.before)
+        said = self.model(unroll.x, unroll.before)
         values = said.values.detach()
         after = torch.zeros_like(values[0]) if episodes.done else values[steps]
         trace = recipe.discount if recipe.trace is None else recipe.trace
@@ -213,7 +218,7 @@ class _Training:
     def _descend(self, loss: Tensor) -> bool:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        return clipped_step(self.network, self.optimizer, self.recipe.clip)
+        return clipped_step(self.model, self.optimizer, self.recipe.clip)
 
     # -- curves ----------------------------------------------------------------
 
@@ -243,18 +248,3 @@ class _Training:
         if self.report is not None:
             seconds = time.monotonic() - self.started
             self.report(progress_line(step, recipe.updates, seconds, means))
-
-    # -- the end ---------------------------------------------------------------
-
-    def store(self) -> None:
-        """Write the checkpoint, if there is to be one."""
-        self.history.seconds = time.monotonic() - self.started
-        if self.checkpoint is not None:
-            state = {"history": asdict(self.history), "noted": self.noted.figures}
-            arguments = (self.checkpoint, self.network, self.optimizer)
-            save_checkpoint(*arguments, state, self.made_with)
-
-    def end(self) -> History:
-        """The curves of the whole run."""
-        self.history.seconds = time.monotonic() - self.started
-        return self.history

@@ -36,7 +36,7 @@ from gatebook.training.checkpoint import (
     progress_of,
     save_checkpoint,
 )
-from gatebook.training.loop import History, progress_line
+from gatebook.training.history import History, progress_line
 from gatebook.training.step import clipped_step
 
 PHASES = ("training", "finetuning", "done")

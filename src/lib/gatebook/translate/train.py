@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from gatebook.modes import evaluating
 from gatebook.training import interrupts
-from gatebook.training.checkpoint import load_checkpoint, parts, save_checkpoint
-from gatebook.training.loop import History, progress_line
+from gatebook.training.history import History, progress_line
 from gatebook.training.step import clipped_step
+from gatebook.training.stored import Stored
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.batches import Batch, batch_of, in_order, shuffled
 from gatebook.translate.corpus import Corpus, Pairs
@@ -78,8 +79,10 @@ def mean_loss(model: TranslationModel, pairs: Pairs) -> float:
     return total / count
 
 
-class _Training:
+class _Training(Stored):
     """A translation model in training."""
+
+    model: TranslationModel
 
     def __init__(
         self,
@@ -91,26 +94,20 @@ class _Training:
         report: Callable[[str], None] | None,
     ):
         check_vocabulary(model, corpus)
-        self.model, self.corpus, self.recipe, self.seed = model, corpus, recipe, seed
-        self.checkpoint, self.report = checkpoint, report
+        self.corpus, self.recipe, self.seed = corpus, recipe, seed
+        self.report, self.recent = report, [0.0, 0.0]  # sum of losses, tokens
         self.device = model.embedding.weight.device
-        self.optimizer = _optimizer(model, recipe)
-        self.history, self.recent = History(), [0.0, 0.0]  # sum of losses, tokens
         self.epoch, self.batches = 0, self._order(0)
         self.per_epoch = len(self.batches)
         watched = list(range(min(WATCHED_PAIRS, len(corpus.valid.source))))
         self.watched = batch_of(corpus.valid, watched).to(self.device)
-        self.made_with = asdict(recipe) | {"corpus": corpus.sum, "seed": seed}
-        self.made_with |= {"device": self.device.type} | parts(model)
+        made_with = asdict(recipe) | {"corpus": corpus.sum, "seed": seed}
+        made_with |= {"device": self.device.type}
+        super().__init__(model, _optimizer(model, recipe), checkpoint, made_with)
 
     def begin(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        if self.checkpoint is not None and self.checkpoint.exists():
-            arguments = (self.checkpoint, self.model, self.optimizer, self.made_with)
-            progress = load_checkpoint(*arguments)
-            self.history = History(**progress["history"])
-            self.recent = progress["recent"]
-        self.started = time.monotonic() - self.history.seconds
+        """Go on from the checkpoint, or take the first scores."""
+        super().begin()
         if not self.history.curves:
             self._check()
         if not self.model.training:  # else its frozen parts stay frozen
@@ -169,18 +166,13 @@ class _Training:
             steps = self.history.step, self.recipe.updates
             self.report(progress_line(*steps, seconds, scores))
 
-    def store(self) -> None:
-        """Write the checkpoint, if there is to be one."""
-        self.history.seconds = time.monotonic() - self.started
-        if self.checkpoint is not None:
-            state = {"history": asdict(self.history), "recent": self.recent}
-            arguments = (self.checkpoint, self.model, self.optimizer)
-            save_checkpoint(*arguments, state, self.made_with)
+    def progress(self) -> dict[str, Any]:
+        """Losses and tokens since the last validation."""
+        return {"recent": self.recent}
 
-    def end(self) -> History:
-        """The curves of the whole run."""
-        self.history.seconds = time.monotonic() - self.started
-        return self.history
+    def resume(self, progress: dict[str, Any]) -> None:
+        """Put them back."""
+        self.recent = progress["recent"]
 
 
 def check_vocabulary(model: TranslationModel, corpus: Corpus) -> None:

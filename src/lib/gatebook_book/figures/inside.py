@@ -122,12 +122,14 @@ def heat(
     rows = [_of_words(values, word_of, alignment) for values in gates.values()]
     size = (max(plots.WIDTH, 0.55 * len(words) + 1.6), 0.42 * len(rows) + 1.6)
     fig, ax = plt.subplots(figsize=size, layout="constrained")
-    shown = ax.imshow(rows, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    # From the tenth below the lowest value to that above the highest one.
+    low, high = np.floor(10 * np.min(rows)) / 10, np.ceil(10 * np.max(rows)) / 10
+    shown = ax.imshow(rows, cmap="viridis", vmin=low, vmax=high, aspect="auto")
     ax.set_xticks(range(len(words)), words, rotation=40, ha="right", fontsize=9)
     ax.set_yticks(range(len(rows)), list(gates), fontsize=9)
     for y, row in enumerate(rows):
         for x, value in enumerate(row):
-            colour = "white" if value < 0.55 else "black"
+            colour = "white" if value < 0.45 * low + 0.55 * high else "black"
             text = f"{value:.2f}".lstrip("0")
             ax.text(x, y, text, ha="center", va="center", color=colour, fontsize=7)
     ax.tick_params(length=0)

@@ -12,7 +12,7 @@ from functools import lru_cache
 import torch
 from gatebook.rnn.module import LSTM
 from gatebook.tasks.base import Batch
-from gatebook.training.loop import Job, Plan, build, fit_together
+from gatebook.training import Job, Plan, build, fit_together
 from jaxtyping import Float
 from torch import Tensor
 

@@ -10,7 +10,7 @@ from gatebook.match import Episodes, Labelled, Match
 from gatebook.modes import evaluating
 from gatebook.random import generator
 from gatebook.rnn.record import record
-from gatebook.training.loop import History
+from gatebook.training import History
 from torch import nn
 
 from gatebook_book.runs.progress import show_progress

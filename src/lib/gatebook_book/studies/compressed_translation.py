@@ -7,7 +7,7 @@ from gatebook import compress
 from gatebook.compress import LowRank, Quantise, Round, Rule
 from gatebook.compress.places import layers
 from gatebook.compress.schemes import Scheme
-from gatebook.training.loop import History
+from gatebook.training import History
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.corpus import Corpus
 from gatebook.translate.judge import judged

@@ -11,7 +11,7 @@ from gatebook import inside
 from gatebook.inside import BOUNDARY, CLASSES, FUNCTION, Histogram
 from gatebook.modes import evaluating
 from gatebook.rnn.record import record
-from gatebook.training.loop import History
+from gatebook.training import History
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.batches import Batch, in_order
 from gatebook.translate.corpus import Corpus, Pairs

@@ -11,7 +11,7 @@ from gatebook.modes import evaluating
 from gatebook.rnn.record import record
 from gatebook.tasks.base import Task
 from gatebook.tasks.programs import Program, Programs
-from gatebook.training.loop import History, SequenceModel
+from gatebook.training import History, SequenceModel
 from jaxtyping import Float, Int
 from torch import Tensor
 

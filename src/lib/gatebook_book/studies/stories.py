@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from gatebook.training.loop import History
+from gatebook.training import History
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.corpus import Corpus
 from gatebook.translate.judge import translations

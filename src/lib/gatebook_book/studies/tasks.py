@@ -10,7 +10,7 @@ from gatebook.memory import DNC, RMC
 from gatebook.rnn.module import GRU, LSTM
 from gatebook.rnn.record import unit_means
 from gatebook.tasks.base import Task
-from gatebook.training.loop import (
+from gatebook.training import (
     History,
     Job,
     Plan,

@@ -9,7 +9,7 @@ from gatebook.language.corpus import Corpus
 from gatebook.language.model import Dropouts, LanguageModel
 from gatebook.language.recipe import Recipe
 from gatebook.language.train import Progress, fit
-from gatebook.training.loop import History
+from gatebook.training import History
 
 from gatebook_book.runs.store import Run, Store
 from gatebook_book.site.imports import sum_behind

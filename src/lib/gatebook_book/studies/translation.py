@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gatebook.training.loop import History
+from gatebook.training import History
 from gatebook.translate.artefact import VARIANTS
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.corpus import Corpus
