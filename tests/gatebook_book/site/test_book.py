@@ -18,7 +18,7 @@ from gatebook_book.site import imports
 from gatebook_book.site.book import page_key, stale_pages
 from gatebook_book.site.imports import modules_behind
 
-GRID, PLOTS = "gatebook/gates/grid.py", "gatebook_book/figures/plots.py"
+GRID, PLOTS = "gatebook/gates/grid.py", "gatebook_book/figures/plots/curves.py"
 
 
 @pytest.fixture

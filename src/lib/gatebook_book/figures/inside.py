@@ -56,7 +56,7 @@ def histograms(runs: Sequence[Run], layer: str = "1") -> Figure:
         layout="constrained",
     )
     if not names:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for column, name in zip(axes.T, names, strict=True):
         for ax, gate in zip(column, ("forget", "input"), strict=True):
             _histogram(ax, finished(runs, name), f"{gate} {layer}", name)
@@ -91,13 +91,13 @@ def moves(runs: Sequence[Run], layers: Sequence[int] = (1, 2)) -> Figure:
     )
     names = methods(runs)
     if not names:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for row, layer in zip(axes, layers, strict=True):
         for ax, gate in zip(row, ("forget", "input"), strict=True):
             key = f"decoder.{layer - 1} effective_{gate} ends"
             for name in names:
                 own = finished(runs, name)
-                x, curves = plots._aligned(own, key)
+                x, curves = plots.aligned(own, key)
                 plots.median_of_seeds(ax, x, curves, name)
             ax.set_title(f"{gate} gate, layer {layer}")
             ax.set_ylim(bottom=0)
@@ -157,7 +157,7 @@ def answers(runs: Sequence[Run], layer: str = "1", gate: str = "forget") -> Figu
         1, 2, sharey=True, figsize=(plots.WIDTH + 0.8, 4.4), layout="constrained"
     )
     if not names:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for ax, alignment in zip(axes, ("read", "predicted"), strict=True):
         for k, name in enumerate(names):
             offset = 0.5 * ((k + 0.5) / len(names) - 0.5)
@@ -205,7 +205,7 @@ def periods(runs: Sequence[Run], layers: Sequence[str]) -> Figure:
     axes = np.atleast_1d(axes)
     names = methods(runs)
     if not names:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for ax, layer in zip(axes.flat, layers, strict=False):
         for name in names:
             own = [run["units"][layer] for run in finished(runs, name)]

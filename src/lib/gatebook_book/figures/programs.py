@@ -70,7 +70,7 @@ def curves(
     size = (plots.WIDTH + 0.6, max(2.3 * len(cores) + 0.6, plots.HEIGHT))
     fig, axes = plt.subplots(*shape, figsize=size, layout="constrained", squeeze=False)
     if not runs:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for row, core in zip(axes, cores, strict=True):
         for ax, kind in zip(row, kinds, strict=True):
             if own := of(runs, core, kind):
@@ -142,7 +142,7 @@ def digits(runs: Sequence[Run], names: Sequence[str]) -> Figure:
         1, 2, figsize=(plots.WIDTH + 0.6, 3.4), layout="constrained", sharey=True
     )
     if not runs:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     for name in names:
         own = [run for run in runs if run["name"] == name]
         found = right_by(own, ("place",))
@@ -192,7 +192,7 @@ def gates_over_characters(runs: Sequence[Run], names: Sequence[str]) -> Figure:
     fig = plt.figure(figsize=(plots.WIDTH + 0.6, height), layout="constrained")
     whole = [run for run in runs if run["name"] in names and run["traces"]["after"]]
     if not whole:
-        return plots._nothing(fig)
+        return plots.nothing(fig)
     axes = fig.subplots(len(names), 1, squeeze=False)[:, 0]
     for ax, name in zip(axes, names, strict=True):
         own = next((run for run in whole if run["name"] == name), None)
