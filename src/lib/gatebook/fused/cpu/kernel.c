@@ -112,6 +112,43 @@ static int meet(Meeting *m, int parts) {
   return __atomic_load_n(&m->apart, __ATOMIC_RELAXED);
 }
 
+/* ---- Numbers too small to matter ---------------------------------------------- */
+
+/* Below 1e-38 in single precision a number is written without its leading one, and a
+   processor takes a hundred times longer for it. The gradient of a long sequence is
+   there for most of the way, and stays there: 0.6 of the least number rounds to the
+   least number. So while a thread works here, such numbers are 0. */
+#if defined(__x86_64__)
+typedef unsigned Mode;
+static Mode flush(void) {
+  Mode before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 0x8040); /* results that are so small; operands */
+  return before;
+}
+static void restore(Mode before) { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+typedef uint64_t Mode;
+static Mode flush(void) {
+  Mode before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (Mode)1 << 24));
+  return before;
+}
+static void restore(Mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+typedef int Mode;
+static Mode flush(void) { return 0; }
+static void restore(Mode before) { (void)before; }
+#endif
+
+#define FLUSHED(name)                                  \
+  int name(const void *what, int part, int parts) {    \
+    Mode before = flush();                             \
+    int failed = name##_(what, part, parts);           \
+    restore(before);                                   \
+    return failed;                                     \
+  }
+
 /* ---- Matrix products ------------------------------------------------------- */
 
 #if defined(__AVX512F__)
@@ -347,7 +384,7 @@ typedef struct {
   Z columns, depth, rows;
 } Product;
 
-int project(const void *what, int part, int parts) {
+static int project_(const void *what, int part, int parts) {
   const Product *q = what;
   const Z chunk = 8 * ROWS; /* rows that stay in the cache while all panels pass */
   Span own = share(q->rows, part, parts);
@@ -360,6 +397,8 @@ int project(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(project)
 
 /* Columns of a, tile by tile: rows are read from end to end, as memory likes it. */
 static void pack_left(const real *a, Z lda, real *ap, Z columns, Z depth) {
@@ -379,7 +418,7 @@ typedef struct {
   Z lda, ldb, ldc, M, N, depth;
 } Outer;
 
-int outer(const void *what, int part, int parts) {
+static int outer_(const void *what, int part, int parts) {
   const Outer *q = what;
   const Z deep = 256, wide = 16 * ROWS, N = q->N; /* what of a and b stays in the cache */
   Span own = share(q->M, part, parts);
@@ -400,6 +439,8 @@ int outer(const void *what, int part, int parts) {
   free(bp); free(ap);
   return 0;
 }
+
+FLUSHED(outer)
 
 /* ---- Functions of one number ------------------------------------------------ */
 
@@ -712,7 +753,7 @@ static void enter(const Pass *p, const Z *at, Z G, Z t0, Z t1, Span own) {
               G - n < WIDE ? G - n : WIDE, I);
 }
 
-int forward(const void *what, int part, int parts) {
+static int forward_(const void *what, int part, int parts) {
   const Pass *p = what;
   Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
   int together = p->meeting != 0;
@@ -768,7 +809,9 @@ int forward(const void *what, int part, int parts) {
   return 0;
 }
 
-int backward(const void *what, int part, int parts) {
+FLUSHED(forward)
+
+static int backward_(const void *what, int part, int parts) {
   const Pass *p = what;
   Z B = p->B, H = p->H, at[BLOCKS], nat[NOISES + 1], G = places(H, at), N = noise_places(H, nat);
   int together = p->meeting != 0;
@@ -826,6 +869,8 @@ int backward(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(backward)
 
 /* ---- One step alone ------------------------------------------------------------ */
 
