@@ -6,10 +6,11 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from gatebook.checked import read_checked, write_checked
-from gatebook.files import FileError, write_atomic
+from gatebook.files import FileError, to_json, write_atomic
 from safetensors.torch import save_file
 
 
@@ -89,3 +90,18 @@ def test_another_kind_is_refused_before_the_sum_is_checked(tmp_path):
         read_checked(path, "mine 1")
     write_checked(path, {"x": torch.zeros(3)}, {"format": "mine 1"})
     assert read_checked(path, "mine 1")[0] == {"format": "mine 1"}
+
+
+def test_who_may_read_a_file_is_for_the_users_umask(tmp_path):
+    before = os.umask(0o077)
+    try:
+        write_atomic(tmp_path / "mine", b"text")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "mine").stat().st_mode & 0o777 == 0o600
+
+
+def test_numbers_of_numpy_become_json():
+    assert to_json([np.int64(3), np.float32(0.5)]) == "[3, 0.5]"
+    with pytest.raises(TypeError, match="is no JSON value"):
+        to_json(object())

@@ -309,3 +309,9 @@ def test_the_bounds_of_a_uniform_start_may_be_the_hidden_sizes():
     assert (repr(Uniform()), repr(Uniform(d=8))) == ("Uniform()", "Uniform(d=8)")
     with pytest.raises(ValueError, match="d is 1"):
         Uniform(d=1)
+
+
+@pytest.mark.parametrize("bias", [None, "1", float("nan"), float("inf")])
+def test_a_bias_is_a_finite_number(bias):
+    with pytest.raises(ValueError, match="allowed: a finite number"):
+        Constant(bias)

@@ -3,10 +3,11 @@
 import contextlib
 import copy
 
+import numpy as np
 import pytest
 import torch
 from gatebook import GRU, LSTM, reference, reseed
-from gatebook.random import Streams, derive_seed, generator, same_draws
+from gatebook.random import Streams, derive_seed, dropped, generator, same_draws
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -19,6 +20,16 @@ def test_a_seed_is_the_same_everywhere():
 def test_parts_are_kept_apart():
     assert derive_seed("ab", "c") != derive_seed("a", "bc")
     assert derive_seed(1) != derive_seed("1")
+
+
+def test_a_number_of_numpy_is_the_same_seed():
+    assert derive_seed("task", np.int64(3)) == derive_seed("task", 3)
+
+
+def test_dropout_of_everything_has_a_gradient():
+    x = torch.ones(4, requires_grad=True)
+    dropped(x, 1.0, generator(0)).sum().backward()
+    assert x.grad.tolist() == [0.0] * 4
 
 
 def draw(streams, purpose):

@@ -45,6 +45,12 @@ def check_positive(parameter: str, value: Any) -> None:
         raise ValueError(f"{parameter} is {value!r}; allowed: a finite number > 0")
 
 
+def check_finite(parameter: str, value: Any) -> None:
+    """Raise ``ValueError`` unless ``value`` is a finite number."""
+    if not _is_number(value) or not math.isfinite(value):
+        raise ValueError(f"{parameter} is {value!r}; allowed: a finite number")
+
+
 def check_not_negative(parameter: str, value: Any) -> None:
     """Raise ``ValueError`` unless ``value`` is a finite number of at least zero."""
     if not _is_number(value) or not (math.isfinite(value) and value >= 0):

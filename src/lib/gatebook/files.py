@@ -1,8 +1,10 @@
 """Files that are whole or not there at all."""
 
 import contextlib
+import json
+import numbers
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -24,6 +26,25 @@ def read_text(path: Path) -> str:
         ) from error
 
 
+def to_json(value: object) -> str:
+    """A value as JSON; NumPy's numbers become plain ones.
+
+    Example:
+        >>> import numpy
+        >>> to_json({"steps": numpy.int64(3)})
+        '{"steps": 3}'
+    """
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> int | float:
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    raise TypeError(f"{value!r} is no JSON value")
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one.
 
@@ -31,24 +52,18 @@ def write_atomic(path: Path, content: bytes) -> None:
         OSError: with the path and the system's reason (disk full, read-only).
     """
     path = Path(path)
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OSError(
-            error.errno, f"cannot write: {error.strerror}", str(path)
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with open(aside, "xb") as file:  # who may read it is for the user's umask
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        os.replace(aside, path)
     except OSError as error:
         raise OSError(
             error.errno, f"cannot write: {error.strerror}", str(path)
         ) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
+            aside.unlink()

@@ -7,6 +7,7 @@ also changes the batches. Here each purpose has a generator of its own.
 
 import contextlib
 import hashlib
+import numbers
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,14 +19,30 @@ from gatebook.errors import check_integer
 
 
 def derive_seed(*parts: object) -> int:
-    """A 63-bit seed that depends on all ``parts``, stable between machines."""
-    digest = hashlib.sha256(repr(parts).encode()).digest()
+    """A 63-bit seed that depends on all ``parts``, stable between machines.
+
+    A number of NumPy counts as the integer that it is.
+    """
+    plain = tuple(int(p) if isinstance(p, numbers.Integral) else p for p in parts)
+    digest = hashlib.sha256(repr(plain).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def generator(*parts: object, device: torch.device | str = "cpu") -> torch.Generator:
     """A new generator seeded by ``derive_seed(*parts)``."""
     return torch.Generator(device=device).manual_seed(derive_seed(*parts))
+
+
+def uniform(
+    g: torch.Generator, *shape: int, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Numbers from U[0, 1) where the generator is, whatever torch's default device."""
+    return torch.rand(shape, generator=g, device=g.device, dtype=dtype)
+
+
+def integers(g: torch.Generator, low: int, high: int, *shape: int) -> Tensor:
+    """Integers from ``low`` to ``high - 1``, where the generator is."""
+    return torch.randint(low, high, shape, generator=g, device=g.device)
 
 
 def dropped(

@@ -96,3 +96,11 @@ def test_no_random_change_is_as_bad_as_the_worst_one():
 def test_a_flat_loss_has_no_worst_change():
     model = LSTM(3, 16)
     assert sharpness(model, lambda m: 0 * m.weight_ih_l0.sum() + squares(m) * 0, 1) == 0
+
+
+def test_a_weight_without_a_gradient_stays():
+    model = nn.LSTM(6, 16, 2)
+    model.weight_hh_l1.requires_grad_(False)
+    wanted = sharpness(nn.LSTM(6, 16, 2), lambda m: m.weight_ih_l0.square().sum(), 0.1)
+    assert wanted > 0
+    assert sharpness(model, lambda m: m.weight_ih_l0.square().sum(), 0.1) > 0

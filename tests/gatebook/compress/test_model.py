@@ -5,16 +5,27 @@ import itertools
 import json
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 from gatebook import GATES, GRU, LSTM, Gate, compress
 from gatebook.compress import LowRank, Quantise, Round, Rule
 from gatebook.files import FileError
-from gatebook.gates import Chrono, Gumbel, HDetach, Master, Refine, Uniform
+from gatebook.gates import (
+    Chrono,
+    Constant,
+    Gumbel,
+    HDetach,
+    Master,
+    Refine,
+    Uniform,
+)
+from gatebook.modern.starts import Graded, LogUniform, Ring, Spaced, Steps
 from gatebook.training import SequenceModel
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import parametrizations
 
 SCHEMES = [Round(0.05), Round(0.05, 0.1), LowRank(2), Quantise(8), Quantise(4)]
 KINDS = [LSTM, GRU, nn.LSTM, nn.GRU]
@@ -370,3 +381,40 @@ def test_the_header_says_what_is_where(tmp_path):
     assert json.loads(header["__metadata__"]["modules"])[""]["type"] == "gatebook.LSTM"
     assert header["l0/ih/forget:codes"]["dtype"] == "U8"
     assert header["l0/ih/forget:codes"]["data_offsets"][1] > 0
+
+
+LAWS = [LogUniform(2, 200), Steps(), Ring(), Spaced(3, 6), Graded()]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: type(law).__name__)
+def test_a_start_of_the_linear_cells_can_be_read_again(law, tmp_path):
+    model = LSTM(3, 32, gate=Gate(law))
+    compress.low_rank(model, 2).save(tmp_path / "m")
+    assert compress.load(tmp_path / "m").gate == model.gate
+
+
+class Own(Constant):
+    """A start that only this test knows."""
+
+
+def test_a_gate_that_could_not_be_read_again_is_refused(tmp_path):
+    small = compress.low_rank(LSTM(3, 32, gate=Gate(Own())), 2)
+    with pytest.raises(ValueError, match="activation is Own.*no file can hold"):
+        small.save(tmp_path / "m")
+
+
+def test_a_number_of_numpy_can_be_stored(tmp_path):
+    gate = Gate(noise=Gumbel(np.float32(0.5)))
+    compress.low_rank(LSTM(3, 32, gate=gate), 2).save(tmp_path / "m")
+    assert compress.load(tmp_path / "m").gate.noise.tau == 0.5
+
+
+def test_a_single_bias_stays_one(tmp_path):
+    compress.low_rank(LSTM(3, 32, single_bias=True), 2).save(tmp_path / "m")
+    assert not compress.load(tmp_path / "m").bias_hh_l0.requires_grad
+
+
+def test_a_weight_that_is_computed_is_refused():
+    model = parametrizations.weight_norm(nn.LSTM(3, 32), "weight_hh_l0")
+    with pytest.raises(ValueError, match="parametrization; allowed: none"):
+        compress.low_rank(model, 2)

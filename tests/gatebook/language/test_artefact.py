@@ -64,6 +64,12 @@ def test_a_shared_weight_is_stored_once_and_the_size_is_returned(tmp_path):
     assert "embedding.weight" in tensors and "head.weight" not in tensors
 
 
+def test_a_single_bias_stays_one(tmp_path):
+    release(tmp_path, a_model(single_bias=True), a_corpus(), {})
+    frozen = [not p.requires_grad for p in read(tmp_path)[0].parameters()]
+    assert sum(frozen) == 3
+
+
 def test_reading_draws_nothing(tmp_path):
     release(tmp_path, a_model(), a_corpus(), {})
     before = torch.get_rng_state()

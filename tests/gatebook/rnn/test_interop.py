@@ -47,6 +47,14 @@ def test_a_parametrized_weight_goes_both_ways_as_it_is(kind, torch_kind, change)
     torch.testing.assert_close(changed.to_torch()(x)[0], changed(x)[0])
 
 
+def test_a_weight_that_was_parametrized_can_be_trained():
+    theirs = parametrizations.weight_norm(nn.LSTM(3, 4), "weight_hh_l0")
+    ours = LSTM.from_torch(theirs)
+    changed = parametrizations.weight_norm(ours, "weight_hh_l0")
+    for module in (LSTM.from_torch(theirs), changed.to_torch()):
+        assert all(p.requires_grad for p in module.parameters())
+
+
 @pytest.mark.parametrize("change", PARAMETRIZATIONS)
 def test_a_parametrized_weight_starts_anew(change):
     rnn = change(LSTM(3, 4), "weight_hh_l0").eval()

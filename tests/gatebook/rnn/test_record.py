@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from gatebook import GRU, LSTM, record
+from gatebook import GRU, LSTM, Gate, record
+from gatebook.gates import Constant
 from gatebook.rnn.record import unit_means
 from torch import nn
 
@@ -125,3 +126,19 @@ def test_a_reverse_direction_is_recorded_as_it_was_computed():
         model(x.flip(0))
     for name, value in gates["l0_reverse"].items():
         torch.testing.assert_close(value, flipped["l0"][name])
+
+
+@pytest.mark.parametrize("kind", [LSTM, GRU])
+@pytest.mark.parametrize("cast", [False, True])
+def test_half_precision_gives_the_same_with_and_without(kind, cast):
+    """A state that is rounded at each step would drift from the other one's."""
+    dtype = torch.float32 if cast else torch.bfloat16
+    model = kind(2, 16, gate=Gate(Constant(6.0)), dtype=dtype).eval()
+    x = torch.randn(300, 3, 2, dtype=dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=cast):
+        wanted = model(x)[0]
+        with record(model) as gates:
+            found = model(x)[0]
+    assert found.dtype == wanted.dtype
+    torch.testing.assert_close(found, wanted, atol=1e-3, rtol=1e-2)
+    assert gates["l0"]["effective_forget"].shape == (300, 3, 16)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from gatebook import LSTM
+from gatebook.checked import write_checked
 from gatebook.training.checkpoint import (
     CheckpointError,
     load_checkpoint,
@@ -140,3 +141,12 @@ def test_parts_are_named_by_their_place():
     assert found["model.0"].startswith("LSTM(2, 4, gate=Gate(")
     assert found["model.0"].endswith("num_layers=2)")
     assert list(parts(LSTM(2, 4))) == ["model"]
+
+
+def test_a_checked_file_of_another_kind_is_no_checkpoint(tmp_path):
+    path = tmp_path / "other.safetensors"
+    write_checked(path, {"a": torch.zeros(1)}, {"format": "something else"})
+    with pytest.raises(CheckpointError, match="other.safetensors is no checkpoint"):
+        load_into(path, LSTM(2, 4))
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        progress_of(path)

@@ -2,6 +2,7 @@
 
 import collections
 import hashlib
+import itertools
 import json
 import os
 import random
@@ -14,10 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
 from gatebook.gates import Constant, Gumbel, HDetach
+from gatebook.memory import DNC
+from gatebook.modern import SLSTM
 from gatebook.tasks import Adding, Copy
 from gatebook.training import (
     History,
@@ -29,6 +33,7 @@ from gatebook.training import (
     evaluate,
     fit,
     fit_together,
+    loop,
 )
 from torch import nn
 
@@ -198,6 +203,48 @@ def test_a_model_detaches_as_before_when_the_run_is_over():
     with pytest.raises(ZeroDivisionError):
         fit(model, TASK, plan, report=stop)
     assert model.rnn.gate.gradient == HDetach(0.5)
+
+
+def detached(model, plan):
+    """The model's probability of detaching before each evaluation."""
+    seen = []
+    fit(model, TASK, plan, watch=lambda step: seen.append(model.rnn.gate.gradient.p))
+    return seen
+
+
+@pytest.mark.parametrize("kind", [DNC, SLSTM])
+def test_other_cores_are_annealed_too(kind):
+    options = {"rows": 3, "width": 2} if kind is DNC else {}
+    gate = Gate(Constant(0.0), gradient=HDetach(0.5))
+    model = build(TASK, kind, 4, 0, gate=gate, **options)
+    assert detached(model, Plan(4, anneal=0.5, evaluate_every=1)) == [0.5] * 3 + [0] * 2
+    assert model.rnn.gate.gradient == HDetach(0.5)
+
+
+def test_a_checkpoint_may_be_named_by_a_text_and_a_plan_have_numpys_numbers(tmp_path):
+    plan = Plan(np.int64(3), np.float32(1e-2), evaluate_every=np.int64(1))
+    model, path = build(TASK, LSTM, 4, 0), str(tmp_path / "c.safetensors")
+    fit(model, TASK, plan, checkpoint=path, checkpoint_seconds=0)
+    again = build(TASK, LSTM, 4, 0)
+    assert fit(again, TASK, plan, checkpoint=path).step == 3
+    assert torch.equal(again.head[0].weight, model.head[0].weight)
+
+
+def test_two_models_that_share_a_weight_are_refused():
+    model = build(TASK, LSTM, 4, 0)
+    with pytest.raises(ValueError, match="weight in common"):
+        fit_together([Job(model, TASK, PLAN), Job(model, TASK, PLAN)])
+
+
+def test_checkpoints_are_as_far_apart_as_was_asked(tmp_path, monkeypatch):
+    """Of a run that takes three times that long there are two or three, not twenty."""
+    clock = itertools.count(step=1.0)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(clock))
+    stored = []
+    monkeypatch.setattr(loop._Training, "store", lambda run: stored.append(run))
+    path = tmp_path / "c.safetensors"
+    fit(build(TASK, LSTM, 4, 0), TASK, PLAN, checkpoint=path, checkpoint_seconds=10)
+    assert 1 <= len(stored) <= 4
 
 
 BAD = [

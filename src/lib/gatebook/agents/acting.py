@@ -11,6 +11,7 @@ from gatebook.match.features import REWARD_SCALE, encode
 from gatebook.match.rooms import MOVES
 from gatebook.match.world import Episodes
 from gatebook.modes import evaluating
+from gatebook.random import uniform
 
 
 class Unroll(NamedTuple):
@@ -67,5 +68,5 @@ def act(
 
 def gumbel(shape: tuple[int, ...], g: torch.Generator) -> Float[Tensor, "*shape"]:
     """Draws of the standard Gumbel law, -log(-log U)."""
-    uniform = torch.rand(shape, generator=g).clamp_(min=1e-12)
-    return -torch.log(-torch.log(uniform))
+    drawn = uniform(g, *shape).clamp_(min=1e-12)
+    return -torch.log(-torch.log(drawn))

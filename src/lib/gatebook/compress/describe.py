@@ -10,6 +10,7 @@ from torch import nn
 from gatebook import gates
 from gatebook.errors import check_choice
 from gatebook.gates import Gate
+from gatebook.modern import starts
 from gatebook.rnn.module import GRU, LSTM, RNN
 
 AXES: dict[str, UnionType] = {
@@ -18,6 +19,9 @@ AXES: dict[str, UnionType] = {
     "noise": gates.Noise,
     "gradient": gates.GradientRule,
 }
+LAWS = (starts.LogUniform, starts.Steps, starts.Ring, starts.Spaced, starts.Graded)
+"""Starts of the linear cells, which any module takes as an activation."""
+
 KINDS: dict[str, type[RNN] | type[nn.RNNBase]] = {
     "gatebook.LSTM": LSTM,
     "gatebook.GRU": GRU,
@@ -72,15 +76,29 @@ def computes(described: dict[str, Any]) -> tuple[Any, ...]:
 def gate(described: dict[str, Any]) -> Gate:
     """The point of the grid that a description names."""
     axes = {}
-    for axis, union in AXES.items():
-        known = {kind.__name__: kind for kind in union.__args__}
+    for axis in AXES:
+        known = _known(axis)
         name, fields = described[axis]
         check_choice(axis, name, known)
         axes[axis] = known[name](**fields)
     return Gate(**axes)
 
 
+def _known(axis: str) -> dict[str, Any]:
+    """The library's classes on one axis, by name."""
+    kinds = AXES[axis].__args__
+    kinds += LAWS if axis == "activation" else ()
+    return {kind.__name__: kind for kind in kinds}
+
+
 def _gate(gate: Gate) -> dict[str, Any]:
+    for axis in AXES:
+        own = getattr(gate, axis)
+        if type(own) not in _known(axis).values():
+            raise ValueError(
+                f"{axis} is {own!r}, which no file can hold; allowed: one of "
+                f"{', '.join(_known(axis))}"
+            )
     return {axis: _choice(getattr(gate, axis)) for axis in AXES}
 
 
@@ -90,10 +108,12 @@ def _choice(axis: Any) -> list[Any]:
     return [type(axis).__name__, {k: v for k, v in asdict(axis).items() if k in free}]
 
 
-def _forms(module: RNN) -> dict[str, str]:
+def _forms(module: RNN) -> dict[str, Any]:
     """The papers' own forms, where one was chosen."""
-    forms = {"gate_bias": module.gate_bias, "reset": getattr(module.core, "reset", "")}
-    return {k: v for k, v in forms.items() if v not in ("inside", "after", "")}
+    usual = {"gate_bias": "inside", "reset": "after", "single_bias": False}
+    own: dict[str, Any] = {name: getattr(module, name, usual[name]) for name in usual}
+    own["reset"] = getattr(module.core, "reset", "after")
+    return {name: value for name, value in own.items() if value != usual[name]}
 
 
 def _projection(module: nn.LSTM | nn.GRU) -> dict[str, int]:

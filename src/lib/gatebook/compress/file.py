@@ -17,6 +17,7 @@ from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
 from gatebook.compress.places import Place, layers, recurrent
+from gatebook.files import to_json
 from gatebook.rnn.names import name_gates, without_names
 
 FORMAT = "gatebook.compress 1"
@@ -43,7 +44,7 @@ def save(path: Path, model: nn.Module, forms: dict[Place, Form]) -> int:
         "modules": {n: describe(m) for n, m in recurrent(model).items()},
         "shared": {name: one for name, one in first.items() if name != one},
     }
-    header = {"format": FORMAT} | {k: json.dumps(v) for k, v in values.items()}
+    header = {"format": FORMAT} | {k: to_json(v) for k, v in values.items()}
     return write_checked(path, tensors, header)
 
 
@@ -141,7 +142,7 @@ def _check_same(path: Path, stored: dict[str, Any], model: nn.Module) -> None:
     """Raise unless the recurrent modules compute the same from the same weights."""
     own = {name: describe(module) for name, module in recurrent(model).items()}
     # Through JSON, as what was stored: a tuple is a list there.
-    own = json.loads(json.dumps(own))
+    own = json.loads(to_json(own))
     if own.keys() != stored.keys():
         raise ValueError(
             f"into has recurrent modules {sorted(own)}; allowed: {sorted(stored)}, "

@@ -127,10 +127,14 @@ def sharpness(
     check_positive("noise", noise)
     places = _places(model, gates, layers)
     again = copy.deepcopy(model).eval()
-    before = loss(again)
     names = sorted({weight for place in places for weight in place.weights})
     own = dict(again.named_parameters())
-    found = torch.autograd.grad(before, [own[name] for name in names])
+    for name in names:
+        own[name].requires_grad_()  # of a copy; a frozen weight counts as well
+    before = loss(again)
+    found = torch.autograd.grad(
+        before, [own[name] for name in names], allow_unused=True, materialize_grads=True
+    )
     slopes = dict(zip(names, found, strict=True))
     state = again.state_dict()
     for place in places:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from gatebook.compress.forms import Matrix
 from gatebook.errors import check_choice
@@ -90,10 +91,16 @@ def recurrent(model: nn.Module) -> dict[str, RNN | nn.LSTM | nn.GRU]:
     """The recurrent modules inside ``model``, by name; "" is the model itself.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is none, or one whose weights are computed.
     """
     kinds = (RNN, nn.LSTM, nn.GRU)
     found = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
+    for name, module in found.items():
+        if is_parametrized(module):
+            raise ValueError(
+                f"{name or 'model'} has a parametrization; allowed: none, see "
+                "torch.nn.utils.parametrize.remove_parametrizations"
+            )
     if not found:
         raise ValueError(
             f"model is {type(model).__name__} without gates; allowed: a module that "

@@ -7,6 +7,13 @@ pass from the reference core; `cpu` compiles them into ``kernel.c`` and runs the
 written twice: a new gate is fast as soon as `gatebook.gates` knows it.
 """
 
-from gatebook.fused.dispatch import applies, clear, reference, run, run_many
+from gatebook.fused.dispatch import (
+    applies,
+    clear,
+    reference,
+    run,
+    run_logged,
+    run_many,
+)
 
-__all__ = ["applies", "clear", "reference", "run", "run_many"]
+__all__ = ["applies", "clear", "reference", "run", "run_logged", "run_many"]

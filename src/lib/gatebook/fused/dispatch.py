@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -121,14 +122,29 @@ def run(given: Pass) -> Result:
 
 def run_many(passes: Sequence[Pass]) -> list[Result]:
     """Several models, each as `run` would."""
-    device = passes[0].x.device.type
-    if autocasts(device) and passes[0].x.dtype != torch.float64:
-        kind = torch.get_autocast_dtype(device)
-        with torch.autocast(device, enabled=False):
-            return [_in_float32(given, _as_torchs(given, kind)) for given in passes]
-    if _is_half(passes[0]):
-        return [_in_float32(given, given.x.dtype) for given in passes]
-    return _choose(passes)(passes)
+    if len({(given.x.dtype, given.x.device) for given in passes}) > 1:
+        return [run(given) for given in passes]
+    if _is_precise(passes[0]):
+        return _choose(passes)(passes)
+    return [_in_float32(given, run) for given in passes]
+
+
+def run_logged(given: Pass, log: dict[str, list[Tensor]]) -> Result:
+    """One layer in the reference loop, which keeps its gates; the numbers are `run`'s.
+
+    Arguments:
+        given: the layer's tensors.
+        log: gets the values of the gates at all steps, by name.
+    """
+    logged = partial(ways.loop, log=log)
+    return logged(given) if _is_precise(given) else _in_float32(given, logged)
+
+
+def _is_precise(given: Pass) -> bool:
+    """Whether it is worked out in its own dtype."""
+    kind = given.x.dtype
+    cast = autocasts(given.x.device.type) and kind != torch.float64
+    return not (cast or kind in HALF)
 
 
 def _choose(passes: Sequence[Pass]) -> Callable[[Sequence[Pass]], list[Result]]:
@@ -146,20 +162,31 @@ def _is_half(given: Pass) -> bool:
     return given.x.dtype in HALF
 
 
-def _as_torchs(given: Pass, kind: torch.dtype) -> torch.dtype:
-    """The dtype of torch's module under autocast, which leaves a GRU on a CPU alone."""
-    leaves = given.core.tied and given.x.device.type == "cpu"
-    return given.weights.hh.dtype if leaves else kind
+def _result_type(given: Pass) -> torch.dtype:
+    """That of torch's module: under autocast its own, but of a GRU on a CPU."""
+    device = given.x.device.type
+    if not autocasts(device):
+        return given.x.dtype
+    leaves = given.core.tied and device == "cpu"
+    return given.weights.hh.dtype if leaves else torch.get_autocast_dtype(device)
 
 
-def _in_float32(given: Pass, kind: torch.dtype) -> Result:
+def _in_float32(given: Pass, way: Callable[[Pass], Result]) -> Result:
     """Half precision goes in and comes out; the recurrence is worked out in float32.
 
     A state that is rounded to eight bits at each step would lose what a long memory
     adds up.
     """
-    out, h, c = run(_float32(given))
+    kind = _result_type(given)
+    with _no_autocast(given.x.device.type):
+        out, h, c = way(_float32(given))
     return out.to(kind), h.to(kind), c.to(kind)
+
+
+def _no_autocast(device: str) -> contextlib.AbstractContextManager[object]:
+    if not autocasts(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def _float32(given: Pass) -> Pass:

@@ -19,6 +19,7 @@ from torch.library import custom_op
 
 from gatebook import gates
 from gatebook.errors import check_choice
+from gatebook.files import to_json
 from gatebook.fused import ways
 from gatebook.fused.cpu import function as cpu
 from gatebook.fused.cpu.arrays import pool
@@ -88,7 +89,7 @@ def _json(core: Core) -> str:
     axes = {axis: _part(getattr(core.gate, axis)) for axis in _AXES}
     own = {f.name: getattr(core, f.name) for f in fields(core) if f.init}
     del own["gate"]
-    return json.dumps({"core": name, "options": own, "gate": axes})
+    return to_json({"core": name, "options": own, "gate": axes})
 
 
 def _part(part: Any) -> list[Any]:

@@ -35,6 +35,7 @@ class Step:
 
     def __init__(self, core: Core, zoneout: tuple[float, float], dtype: torch.dtype):
         self.core, self.zoneout, self.dtype = core, zoneout, dtype
+        self.width = sum(core.blocks().values())
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Compiled code cannot be pickled or copied; a copy looks it up again."""
@@ -80,6 +81,11 @@ class Step:
         c = h if tied else c.contiguous()
         summed = F.linear(x, weights.ih, weights.bias_ih)
         rec = F.linear(h, weights.hh, weights.bias_hh)
+        if not summed.shape[-1] == rec.shape[-1] == self.width:
+            raise ValueError(
+                f"the weights have {summed.shape[-1]} and {rec.shape[-1]} rows; "
+                f"allowed: {self.width}"
+            )
         new_h = torch.empty_like(h)
         new_c = new_h if tied else torch.empty_like(c)
         arrays = (summed, rec, h, c, new_h, new_c)

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from gatebook.fused.cache import NoCompiler
 from gatebook.fused.cpu import build as cpu_build
@@ -29,6 +30,8 @@ def kernel_of(given: Pass) -> Any | None:
         return None
     if not given.core.one_product:  # the loop alone has a second one in a step
         return None
+    if not _fit(given):  # compiled code would read what is not there; torch says it
+        return None
     try:
         if kind == "cuda":
             return _gpu_build().kernel(given.core, options_of(given))
@@ -38,6 +41,19 @@ def kernel_of(given: Pass) -> Any | None:
     except NoCompiler as error:
         warn(str(error))
         return None
+
+
+def _fit(given: Pass) -> bool:
+    """Whether the states and weights are of the input's dtype, device and sizes."""
+    x, weights = given.x, given.weights
+    rows, units = sum(given.core.blocks().values()), given.core.hidden_size
+    state = (x.shape[1], units)
+    wanted = ((rows, x.shape[2]), (rows, units), (rows,), (rows,), state, state)
+    found = (*weights.all(), given.h, given.c)
+    return all(
+        t is None or (t.shape == s and t.dtype == x.dtype and t.device == x.device)
+        for t, s in zip(found, wanted, strict=True)
+    )
 
 
 @functools.cache
@@ -85,7 +101,7 @@ def alike(passes: Sequence[Pass]) -> list[list[int]]:
     return list(groups.values())
 
 
-def loop(given: Pass) -> Result:
-    """The reference loop."""
+def loop(given: Pass, log: dict[str, list[Tensor]] | None = None) -> Result:
+    """The reference loop; ``log`` gets the gates of all steps."""
     arguments = given.core, given.x, given.weights, given.h, given.c
-    return layer(*arguments, **given.options())
+    return layer(*arguments, **given.options(), log=log)

@@ -33,7 +33,14 @@ from gatebook.gates.auxiliary import (
     refine,
 )
 from gatebook.gates.gradient import CDetach, Full, GradientRule, HDetach
-from gatebook.gates.grid import GATES, NINE, Gate, resolve, with_detach
+from gatebook.gates.grid import (
+    GATES,
+    NINE,
+    Gate,
+    resolve,
+    with_detach,
+    with_probability,
+)
 from gatebook.gates.noise import Gumbel, Noise, Sharpened, Silent
 
 __all__ = [
@@ -63,4 +70,5 @@ __all__ = [
     "refine",
     "resolve",
     "with_detach",
+    "with_probability",
 ]

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_finite
 
 
 def cumax(pre: Float[Tensor, "*B H"]) -> Float[Tensor, "*B H"]:
@@ -25,6 +25,9 @@ class Constant:
     """
 
     bias: float = 1.0
+
+    def __post_init__(self):
+        check_finite("bias", self.bias)
 
     def forget(self, pre: Tensor) -> Tensor:
         """P2 eq. 2: f = σ(L_f)."""

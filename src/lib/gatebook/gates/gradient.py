@@ -54,7 +54,7 @@ class _Detach(Full):
     ) -> Bool[Tensor, "T *B"]:
         """True where the gradient is blocked: (T,) per step, (T, B) per example."""
         shape = (steps,) if self.per == "step" else (steps, batch)
-        return torch.rand(shape, generator=generator) < self.p
+        return torch.rand(shape, generator=generator, device=generator.device) < self.p
 
 
 def _blocked(state: Tensor, detached: Tensor | None) -> Tensor:

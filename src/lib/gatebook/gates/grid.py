@@ -152,3 +152,16 @@ def with_detach(gate: Gate, h_detach: float = 0.0, c_detach: float = 0.0) -> Gat
         )
     rule = HDetach(h_detach) if h_detach else CDetach(c_detach)
     return replace(gate, gradient=rule)
+
+
+def with_probability(gate: Gate, p: float) -> Gate:
+    """``gate`` with another probability of detaching.
+
+    Raises:
+        ValueError: for a probability outside [0, 1], or a gate that does not detach at
+            all.
+    """
+    rule = gate.gradient
+    if not isinstance(rule, HDetach | CDetach):
+        raise ValueError(f"gradient rule is {rule!r}; allowed: HDetach or CDetach")
+    return replace(gate, gradient=replace(rule, p=p))

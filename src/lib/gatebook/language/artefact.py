@@ -18,7 +18,7 @@ from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
 from gatebook.compress.places import recurrent
-from gatebook.files import FileError, write_atomic
+from gatebook.files import FileError, to_json, write_atomic
 from gatebook.language.corpus import Corpus
 from gatebook.language.head import Adaptive
 from gatebook.language.model import Dropouts, LanguageModel
@@ -53,7 +53,7 @@ def release(
     folder = Path(folder)
     header = {
         "format": FORMAT,
-        "arguments": json.dumps(_arguments(model)),
+        "arguments": to_json(_arguments(model)),
         "words": json.dumps(corpus.words),
     }
     tensors = distinct(model.state_dict(keep_vars=True))
@@ -120,6 +120,7 @@ def _arguments(model: LanguageModel) -> dict[str, Any]:
         "gate": first["gate"],
         "dropouts": asdict(model.dropouts),
         "weight_drop": first["arguments"]["weight_drop"],
+        "single_bias": first["arguments"].get("single_bias", False),
         "tied": not isinstance(head, Adaptive)
         and head.weight is model.embedding.weight,
         "cutoffs": head.cutoffs[:-1] if isinstance(head, Adaptive) else [],

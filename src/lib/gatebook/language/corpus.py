@@ -102,7 +102,7 @@ class Corpus:
         for piece in text.replace("\n", f" {EOS} ").split():
             words = [piece] if piece in self._index else words_and_marks(piece)
             ids.extend(map(self._id, words))
-        return torch.tensor(ids, dtype=torch.int64)
+        return torch.tensor(ids, dtype=torch.int64, device="cpu")
 
     def _id(self, word: str) -> int:
         for form in (word, word.lower(), UNK):

@@ -53,7 +53,7 @@ def columns(
 
 def begins_of(count: int, articles: Int[Tensor, " A"] | None) -> Bool[Tensor, " N"]:
     """Which of ``count`` words begin an article; none if there are no articles."""
-    marks = torch.zeros(count, dtype=torch.bool)
+    marks = torch.zeros(count, dtype=torch.bool, device="cpu")
     if articles is not None:
         marks[articles] = True
     return marks
@@ -66,5 +66,5 @@ def draw_length(bptt: int, g: torch.Generator) -> int:
     deviation is 5. A fixed length would cut the text at the same places in every
     epoch, and no gradient would ever cross them.
     """
-    mean = bptt if torch.rand((), generator=g) < 0.95 else bptt / 2
-    return max(5, int(mean + 5 * torch.randn((), generator=g).item()))
+    mean = bptt if torch.rand((), generator=g, device=g.device) < 0.95 else bptt / 2
+    return max(5, int(mean + 5 * torch.randn((), generator=g, device=g.device).item()))

@@ -20,7 +20,7 @@ from gatebook.match.rooms import (
 )
 from gatebook.match.setting import Match
 from gatebook.match.world import Episodes, plan
-from gatebook.random import generator
+from gatebook.random import generator, integers
 
 Player = Callable[[Episodes, torch.Generator], Int64[ndarray, " B"]]
 """Actions for episodes as they stand; draws its numbers from the generator."""
@@ -51,7 +51,7 @@ def play(match: Match, player: Player, count: int, seed: int = 0) -> Episodes:
 
 def uniform(episodes: Episodes, g: torch.Generator) -> Int64[ndarray, " B"]:
     """Each action with probability 1/4."""
-    return torch.randint(len(MOVES), (episodes.batch_size,), generator=g).numpy()
+    return integers(g, 0, len(MOVES), episodes.batch_size).numpy()
 
 
 def searching(episodes: Episodes, g: torch.Generator) -> Int64[ndarray, " B"]:

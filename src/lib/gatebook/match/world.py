@@ -19,7 +19,7 @@ from numpy import ndarray
 from gatebook.errors import check_count
 from gatebook.match.rooms import MOVES, VIEW, Place, Room, board, corner, places
 from gatebook.match.setting import Match
-from gatebook.random import generator
+from gatebook.random import generator, integers, uniform
 
 FLOOR, WALL, APPLE, AGENT, FIRST = range(5)
 """The codes of a board; FIRST + k is colour k, of a cue or a switch."""
@@ -108,12 +108,12 @@ class Episodes:
     def _one_of(self, purpose: str, count: int) -> Int64[ndarray, " B"]:
         """A number below ``count`` for each episode."""
         g = generator("match", *self._name, purpose)
-        return torch.randint(count, (self.batch_size,), generator=g).numpy()
+        return integers(g, 0, count, self.batch_size).numpy()
 
     def _order(self, purpose: str, count: int) -> Int64[ndarray, "B count"]:
         """A permutation for each episode."""
         g = generator("match", *self._name, purpose)
-        numbers = torch.rand(self.batch_size, count, generator=g, dtype=torch.float64)
+        numbers = uniform(g, self.batch_size, count, dtype=torch.float64)
         return numbers.argsort(1).numpy()
 
     # -- phases --------------------------------------------------------------

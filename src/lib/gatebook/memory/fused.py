@@ -204,7 +204,7 @@ class Work:
         _, _, n, h = self.sizes
         room = code.relation_room(n, h)
         packed = {w: self._packed(k, back) for k, w in enumerate(WEIGHTS)}
-        scratch = torch.empty(parts, room, dtype=self.operands[0].dtype)
+        scratch = self.operands[0].new_empty(parts, room)
         every = self.given() | arrays | packed | {"scratch": scratch}
         what = _Relation(*self.sizes, self.heads, room)
         for name, array in every.items():
@@ -218,7 +218,7 @@ class Work:
         width, depth, *strides = (
             (columns, rows, 1, columns) if back else (rows, columns, columns, 1)
         )
-        panels = torch.empty(code.panels_size(width, depth), dtype=w.dtype)
+        panels = w.new_empty(code.panels_size(width, depth))
         code.pack(w.data_ptr(), *strides, panels.data_ptr(), width, depth)
         return panels
 

@@ -335,7 +335,7 @@ static Z group_of(const Relation *p, Span mine, Z b, Span *own) {
   return own->last;
 }
 
-int relate(const void *what, int part, int parts) {
+static int relate_(const void *what, int part, int parts) {
   const Relation *p = what;
   Span mine = share(p->B, part, parts), own;
   for (Z b = mine.first; b < mine.last;) {
@@ -345,7 +345,9 @@ int relate(const void *what, int part, int parts) {
   return 0;
 }
 
-int unrelate(const void *what, int part, int parts) {
+FLUSHED(relate)
+
+static int unrelate_(const void *what, int part, int parts) {
   const Relation *p = what;
   Z at[BLOCKS], G = places(p->H, at);
   Span mine = share(p->B, part, parts), own;
@@ -356,3 +358,5 @@ int unrelate(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(unrelate)

@@ -25,7 +25,7 @@ static void advance(const real *restrict f, const real *restrict k,
   }
 }
 
-int remember(const void *what, int part, int parts) {
+static int remember_(const void *what, int part, int parts) {
   const Matrix *p = what;
   Z K = p->K, V = p->V, size = K * V;
   Span mine = share(p->rows, part, parts);
@@ -52,6 +52,8 @@ int remember(const void *what, int part, int parts) {
   return 0;
 }
 
+FLUSHED(remember)
+
 /* One step back: `s` is the state after the step, `from` the one before. */
 static void retreat(const Matrix *p, Z at, const real *from, const real *s, real *ds) {
   Z K = p->K, V = p->V;
@@ -77,7 +79,7 @@ static void retreat(const Matrix *p, Z at, const real *from, const real *s, real
   }
 }
 
-int unremember(const void *what, int part, int parts) {
+static int unremember_(const void *what, int part, int parts) {
   const Matrix *p = what;
   Z K = p->K, V = p->V, size = K * V;
   real *states = p->scratch + part * p->parts_room; /* of EVERY + 1 steps */
@@ -97,3 +99,5 @@ int unremember(const void *what, int part, int parts) {
     }
   return 0;
 }
+
+FLUSHED(unremember)

@@ -20,7 +20,7 @@ INLINE void step(const real *restrict a, const real *restrict b,
   for (Z j = 0; j < count; j++) h[j] = a[j] * before[j] + b[j];
 }
 
-int recur(const void *what, int part, int parts) {
+static int recur_(const void *what, int part, int parts) {
   const Recurrence *p = what;
   Span mine = share(p->M, part, parts);
   for (Z j = mine.first; j < mine.last; j += STRIP) {
@@ -35,13 +35,15 @@ int recur(const void *what, int part, int parts) {
   return 0;
 }
 
+FLUSHED(recur)
+
 INLINE void times(const real *restrict d, const real *restrict before, real *restrict da,
                   Z count) {
   for (Z j = 0; j < count; j++) da[j] = d[j] * before[j];
 }
 
 /* Steps from the last to the first. */
-int unrecur(const void *what, int part, int parts) {
+static int unrecur_(const void *what, int part, int parts) {
   const Recurrence *p = what;
   Span mine = share(p->M, part, parts);
   for (Z j = mine.first; j < mine.last; j += STRIP) {
@@ -58,3 +60,5 @@ int unrecur(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(unrecur)

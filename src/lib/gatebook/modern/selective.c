@@ -27,7 +27,7 @@ INLINE void row_on(const real *restrict step, const real *restrict u,
   }
 }
 
-int select_on(const void *what, int part, int parts) {
+static int select_on_(const void *what, int part, int parts) {
   const Selective *p = what;
   Z D = p->D, N = p->N, size = N * D;
   real *factor = p->scratch + part * p->parts_room;
@@ -52,6 +52,8 @@ int select_on(const void *what, int part, int parts) {
   return 0;
 }
 
+FLUSHED(select_on)
+
 static void row_back(const Selective *p, Z at, Z n, const real *restrict from,
                      const real *restrict h, const real *restrict factor,
                      real *restrict dh, real *restrict da) {
@@ -75,7 +77,7 @@ static void row_back(const Selective *p, Z at, Z n, const real *restrict from,
   p->dc[at * p->N + n] = dc;
 }
 
-int unselect(const void *what, int part, int parts) {
+static int unselect_(const void *what, int part, int parts) {
   const Selective *p = what;
   Z D = p->D, N = p->N, size = N * D;
   real *states = p->scratch + part * p->parts_room; /* of EVERY + 1 steps */
@@ -104,3 +106,5 @@ int unselect(const void *what, int part, int parts) {
     }
   return 0;
 }
+
+FLUSHED(unselect)

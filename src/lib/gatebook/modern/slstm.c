@@ -81,7 +81,7 @@ static void step_on(const Cell *p, Z t, Z b) {
   }
 }
 
-int slstm(const void *what, int part, int parts) {
+static int slstm_(const void *what, int part, int parts) {
   const Cell *p = what;
   Span mine = share(p->B, part, parts);
   Z wide = p->G * p->H, count = mine.last - mine.first;
@@ -94,6 +94,8 @@ int slstm(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(slstm)
 
 static void step_back(const Cell *p, Z t, Z b) {
   Z H = p->H, at = (t * p->B + b) * H, wide = p->G * H;
@@ -127,7 +129,7 @@ static void step_back(const Cell *p, Z t, Z b) {
   }
 }
 
-int unslstm(const void *what, int part, int parts) {
+static int unslstm_(const void *what, int part, int parts) {
   const Cell *p = what;
   Span mine = share(p->B, part, parts);
   for (Z t = p->T; t-- > 0;) {
@@ -139,3 +141,5 @@ int unslstm(const void *what, int part, int parts) {
   }
   return 0;
 }
+
+FLUSHED(unslstm)

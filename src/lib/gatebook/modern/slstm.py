@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatebook.gates import Gate
+from gatebook.gates import Gate, with_probability
 from gatebook.gates.auxiliary import Blocks
 from gatebook.modern import gates, slstm_fast
 from gatebook.modern.cell import Cell, Real, check_divides, masked, wide
@@ -89,6 +89,10 @@ class SLSTM(Cell):
         super().reset_parameters()
         nn.init.zeros_(self.recurrent_weight)
 
+    def set_detach(self, p: float) -> None:
+        """Change the detaching probability; see `gatebook.LSTM.set_detach`."""
+        self.gate = with_probability(self.gate, p)
+
     def _biases(self, fixed):
         zeros = torch.zeros_like(fixed["forget"])
         return dict.fromkeys(self.quiet, zeros) | fixed
@@ -139,7 +143,7 @@ class SLSTM(Cell):
             loud = noise.shape[-1]
             quiet, own = entered.split((entered.shape[-1] - loud, loud), -1)
             entered = torch.cat([quiet, own + noise], -1)
-        one = torch.ones((), dtype=entered.dtype)
+        one = entered.new_ones(())
         drawn = None if noise is None else torch.zeros_like(one)
         scale = self.gate.noise.apply(one, drawn, noise is not None)
         weight = wide(self.recurrent_weight)

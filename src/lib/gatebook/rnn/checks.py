@@ -194,10 +194,16 @@ def check_place(x: Tensor, name: str, weight: Tensor) -> None:
             f"{name} is on device {x.device}; allowed: {weight.device}, where the "
             "module is"
         )
-    if x.dtype != weight.dtype and not torch.is_autocast_enabled(x.device.type):
+    if x.dtype != weight.dtype and not _autocasts(x, weight):
         raise ValueError(
             f"{name} has dtype {x.dtype}; allowed: {weight.dtype}, the module's"
         )
+
+
+def _autocasts(*tensors: Tensor) -> bool:
+    """Whether autocast makes these one dtype; it leaves float64 alone."""
+    wide = any(t.dtype == torch.float64 for t in tensors)
+    return torch.is_autocast_enabled(tensors[0].device.type) and not wide
 
 
 def check_state(

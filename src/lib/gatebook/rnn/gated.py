@@ -10,7 +10,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from gatebook.errors import check_count, check_flag
 from gatebook.fused.step import Step
-from gatebook.gates import CDetach, Gate, HDetach, resolve, with_detach
+from gatebook.gates import Gate, resolve, with_detach, with_probability
 from gatebook.random import Streams
 from gatebook.recurrence.cells import (
     Core,
@@ -201,9 +201,4 @@ class Gated(nn.Module):
             ValueError: for a probability outside [0, 1], or a gate that does not
                 detach at all.
         """
-        rule = self.gate.gradient
-        if not isinstance(rule, HDetach | CDetach):
-            raise ValueError(f"gradient rule is {rule!r}; allowed: HDetach or CDetach")
-        self.core = with_gate(
-            self.core, replace(self.gate, gradient=replace(rule, p=p))
-        )
+        self.core = with_gate(self.core, with_probability(self.gate, p))

@@ -40,11 +40,12 @@ def copy_weights(target: nn.Module, source: nn.Module) -> None:
     A weight that a parametrization of ``source`` computes, such as weight norm's, is
     copied as it is now.
     """
-    with torch.no_grad():
-        for name, parameter in target.named_parameters():
+    for name, parameter in target.named_parameters():
+        with torch.enable_grad():  # what a parametrization computes is frozen without
             weight = getattr(source, name)
+        with torch.no_grad():
             parameter.copy_(weight)
-            parameter.requires_grad_(weight.requires_grad)
+        parameter.requires_grad_(weight.requires_grad)
 
 
 def check_evaluates_as_torch(core: Core, zoneout: tuple[float, float]) -> None:

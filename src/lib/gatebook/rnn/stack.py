@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gatebook import fused
 from gatebook.random import Streams, dropped
 from gatebook.recurrence.cells import Core
-from gatebook.recurrence.scan import Pass, Result, Weights, draw, layer
+from gatebook.recurrence.scan import Pass, Result, Weights, draw
 from gatebook.rnn import lengths as ends
 
 Record = dict[str, dict[str, Tensor | PackedSequence]]
@@ -141,10 +141,9 @@ def _scan(models: Sequence[Layers], passes: Sequence[Pass], row: int) -> list[Re
 
 def _loop(model: Layers, given: Pass, row: int) -> Result:
     """Run a pass with the reference loop, and keep its gates if that is asked."""
-    log: dict[str, list[Tensor]] | None = None if model.record is None else {}
-    arguments = (given.core, given.x, given.weights, given.h, given.c)
-    result = layer(*arguments, **given.options(), log=log)
-    if model.record is not None and log is not None:
+    log: dict[str, list[Tensor]] = {}
+    result = fused.run_logged(given, log)
+    if model.record is not None:
         gates = {name: torch.stack(values) for name, values in log.items()}
         model.record[model.suffix(row)] = dict(gates)
     return result

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatebook.errors import check_count
-from gatebook.random import generator
+from gatebook.random import generator, integers, uniform
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Adding:
 
     def _make(self, batch: int, *name: object) -> tuple[Tensor, Tensor]:
         g = generator("adding", self.seed, *name)
-        numbers = torch.rand(self.length, batch, generator=g)
+        numbers = uniform(g, self.length, batch)
         half = self.length // 2
-        first = torch.randint(0, half, (batch,), generator=g)
-        second = torch.randint(half, self.length, (batch,), generator=g)
+        first = integers(g, 0, half, batch)
+        second = integers(g, half, self.length, batch)
         marks = torch.zeros_like(numbers)
-        columns = torch.arange(batch)
+        columns = torch.arange(batch, device=g.device)
         marks[first, columns] = 1.0
         marks[second, columns] = 1.0
         return torch.stack([numbers, marks], -1), (numbers * marks).sum(0)[None]

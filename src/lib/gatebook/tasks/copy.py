@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_choice, check_count
-from gatebook.random import generator
+from gatebook.random import generator, integers
 
 TOKENS = 10
 """How many tokens are to be remembered."""
@@ -78,7 +78,7 @@ class Copy:
         if self.pool is None:
             return self._make(_tokens(self.batch_size, self.seed, "train", step))
         g = generator(self.seed, "copy", "choice", step)
-        chosen = torch.randint(self.pool, (self.batch_size,), generator=g)
+        chosen = integers(g, 0, self.pool, self.batch_size)
         return self._make(_pool(self.pool, self.seed)[:, chosen])
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:
@@ -137,4 +137,4 @@ def _pool(count: int, seed: int) -> Int[Tensor, "10 pool"]:
 
 def _tokens(count: int, *name: object) -> Int[Tensor, "10 B"]:
     g = generator("copy", *name)
-    return torch.randint(1, SYMBOLS + 1, (TOKENS, count), generator=g)
+    return integers(g, 1, SYMBOLS + 1, TOKENS, count)

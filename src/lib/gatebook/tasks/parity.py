@@ -8,13 +8,12 @@ it at every length (Grazzi et al. 2024, arXiv 2411.12537), an LSTM can.
 import math
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_count
-from gatebook.random import generator
+from gatebook.random import generator, integers
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Parity:
 
     def _make(self, steps: int, batch: int, *name: object) -> tuple[Tensor, Tensor]:
         g = generator("parity", self.seed, *name)
-        bits = torch.randint(2, (steps, batch), generator=g)
+        bits = integers(g, 0, 2, steps, batch)
         odd = bits.cumsum(0) % 2
         return F.one_hot(bits, 2).float(), odd[-self.length :]
 

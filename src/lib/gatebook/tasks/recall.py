@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_count
-from gatebook.random import generator
+from gatebook.random import generator, integers, uniform
 
 NOTHING = -100
 """The target of a step at which nothing is asked; torch's cross-entropy skips it."""
@@ -88,13 +88,12 @@ class Recall:
 
         def choose(count: int, among: int) -> Tensor:
             """Different numbers below ``among`` in a random order, (count, B)."""
-            return torch.rand(among, batch, generator=g).argsort(0)[:count]
+            return uniform(g, among, batch).argsort(0)[:count]
 
         half = self.vocabulary_size // 2
         keys, values = choose(self.pairs, half), half + choose(self.pairs, half)
         places = choose(self.pairs, self.steps_read)
-        other = (self.steps_read, batch)
-        rest = torch.randint(self.vocabulary_size, other, generator=g)
+        rest = integers(g, 0, self.vocabulary_size, self.steps_read, batch)
         asked = rest.scatter(0, places, keys)
         target = torch.full_like(rest, NOTHING).scatter(0, places, values)
         told = torch.stack([keys, values], 1).flatten(0, 1)

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.errors import check_count
-from gatebook.random import generator
+from gatebook.random import generator, integers, uniform
 from gatebook.tasks.copy import BLANK, MARKER, SYMBOLS, TOKENS
 
 
@@ -60,8 +60,8 @@ class SelectiveCopy:
 
     def _make(self, batch: int, *name: object) -> tuple[Tensor, Tensor]:
         g = generator("selective copy", self.seed, *name)
-        tokens = torch.randint(1, SYMBOLS + 1, (TOKENS, batch), generator=g)
-        order = torch.rand(self.length + TOKENS, batch, generator=g).argsort(0)
+        tokens = integers(g, 1, SYMBOLS + 1, TOKENS, batch)
+        order = uniform(g, self.length + TOKENS, batch).argsort(0)
         places = order[:TOKENS].sort(0).values
         blanks = tokens.new_full((self.length + TOKENS, batch), BLANK)
         markers = tokens.new_full((TOKENS, batch), MARKER)

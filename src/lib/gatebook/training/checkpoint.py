@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gatebook.checked import Content, read_checked, write_checked
-from gatebook.files import FileError
+from gatebook.files import FileError, to_json
 from gatebook.random import streams_of
 from gatebook.rnn.names import name_gates
 
@@ -46,7 +46,7 @@ def save_checkpoint(
         tensors |= {f"stream.{name}.{k}": v for k, v in streams.state().items()}
     tensors |= {f"torch.{k}": g.get_state() for k, g in _generators(model).items()}
     values = {"progress": progress, "optimizer": scalars, "made_with": made_with}
-    header = {name: json.dumps(value) for name, value in values.items()}
+    header = {name: to_json(value) for name, value in values.items()}
     write_checked(path, tensors, header)
 
 
@@ -103,9 +103,12 @@ def parts(model: nn.Module) -> dict[str, str]:
 def _read(path: Path) -> Content:
     """Header and tensors, if they are what was written."""
     try:
-        return read_checked(path)
+        header, tensors = read_checked(path)
     except FileError as error:
         raise CheckpointError(f"checkpoint {error}; delete it to start anew") from error
+    if not header.keys() >= {"progress", "optimizer", "made_with"}:
+        raise CheckpointError(f"{path} is no checkpoint; allowed: one of a training")
+    return header, tensors
 
 
 def _check_same(path: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -101,12 +101,13 @@ def fit_together(
     Raises:
         ValueError: if one of several models has torch's own dropout, which draws from
             one stream for all of them, so that each model's numbers would depend on the
-            others.
+            others; or if two models share a weight.
     """
     _check_dropout_of_several(jobs)
+    _check_apart(jobs)
     runs = [_Training(job) for job in jobs]
     saved = time.monotonic()
-    with _cores_restored([job.model for job in jobs]), interrupts.held() as came:
+    with _detaching_restored([job.model for job in jobs]), interrupts.held() as came:
         for run in runs:
             run.begin()
         while (going := [run for run in runs if run.goes_on()]) and not came:
@@ -135,6 +136,19 @@ def _check_dropout_of_several(jobs: Sequence[Job]) -> None:
                     f"dropout of {name} is {p}; allowed: 0 for torch's own modules in "
                     "models trained together"
                 )
+
+
+def _check_apart(jobs: Sequence[Job]) -> None:
+    """Each model gets the gradient of its own loss, so no weight may be shared."""
+    seen: set[int] = set()
+    for job in jobs:
+        own = {id(p) for p in job.model.parameters()}
+        if own & seen:
+            raise ValueError(
+                "jobs have a weight in common; allowed: models of their own, such as "
+                "copy.deepcopy(model)"
+            )
+        seen |= own
 
 
 class _Training(Stored):
@@ -253,24 +267,30 @@ def _forward(models: Sequence[nn.Module], xs: Sequence[Tensor]) -> list[Tensor]:
     return [model(x) for model, x in zip(models, xs, strict=True)]
 
 
+def _detaching(model: nn.Module) -> list[Any]:
+    """The modules of a model that block gradients at random."""
+    able: list[Any] = [m for m in model.modules() if hasattr(m, "set_detach")]
+    return [m for m in able if m.gate.gradient != Full()]
+
+
 def _anneal(model: nn.Module, plan: Plan, step: int) -> None:
     """Switch detaching off for the last share of the run."""
     if plan.anneal and step >= plan.steps * (1 - plan.anneal):
-        for module in model.modules():
-            if isinstance(module, RNN) and module.gate.gradient != Full():
-                module.set_detach(0.0)
+        for module in _detaching(model):
+            module.set_detach(0.0)
 
 
 @contextlib.contextmanager
-def _cores_restored(models: Sequence[nn.Module]) -> Iterator[None]:
+def _detaching_restored(models: Sequence[nn.Module]) -> Iterator[None]:
     """Whatever happens within, detaching has its probability again afterwards."""
-    rnns = [m for model in models for m in model.modules() if isinstance(m, RNN)]
-    cores = [rnn.core for rnn in rnns]
+    found = [module for model in models for module in _detaching(model)]
+    before = [module.gate.gradient for module in found]
     try:
         yield
     finally:
-        for rnn, core in zip(rnns, cores, strict=True):
-            rnn.core = core
+        for module, rule in zip(found, before, strict=True):
+            if module.gate.gradient != rule:
+                module.set_detach(rule.p)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -130,7 +130,8 @@ class SequenceModel(nn.Module):
 def output_width(rnn: nn.Module) -> int:
     """The features of a core's output at a step, this library's or torch's own."""
     if isinstance(rnn, nn.RNNBase):
-        return rnn.hidden_size * (2 if rnn.bidirectional else 1)
+        own = rnn.proj_size or rnn.hidden_size
+        return own * (2 if rnn.bidirectional else 1)
     width = rnn.output_width
     assert isinstance(width, int)
     return width

@@ -27,11 +27,12 @@ class Stored:
         self,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
-        checkpoint: Path | None,
+        checkpoint: Path | str | None,
         made_with: dict[str, Any],
     ):
         self.model, self.optimizer = model, optimizer
-        self.checkpoint, self.made_with = checkpoint, made_with | parts(model)
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.made_with = made_with | parts(model)
         self.history = History()
 
     def progress(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from gatebook.card import figures, gate_words, table
 from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
-from gatebook.files import FileError, write_atomic
+from gatebook.files import FileError, to_json, write_atomic
 from gatebook.rnn.names import name_gates
 from gatebook.translate.base import TranslationModel
 from gatebook.translate.corpus import Corpus
@@ -110,7 +110,7 @@ def release(
     folder = Path(folder)
     header = {
         "format": FORMAT,
-        "arguments": json.dumps(_arguments(model)),
+        "arguments": to_json(_arguments(model)),
         "subwords": corpus.subwords.json,
         "text": json.dumps({"cuts": corpus.bitext.cuts, "longest": corpus.longest}),
     }

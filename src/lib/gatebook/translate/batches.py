@@ -61,7 +61,8 @@ def padded(
     lengths = [len(row) for row in rows]
     longest = max(lengths)
     filled = [[*row, *[EOS] * (longest - len(row))] for row in rows]
-    return torch.tensor(filled).T.contiguous(), torch.tensor(lengths)
+    with torch.device("cpu"):  # the default may be another one
+        return torch.tensor(filled).T.contiguous(), torch.tensor(lengths)
 
 
 def batch_of(pairs: Pairs, rows: Sequence[int]) -> Batch:
@@ -86,10 +87,11 @@ def shuffled(
         epoch: from 0.
     """
     g = generator(seed, "batches", epoch)
-    order = torch.randperm(len(pairs.source), generator=g).tolist()
+    order = torch.randperm(len(pairs.source), generator=g, device=g.device).tolist()
     order.sort(key=lambda k: (len(pairs.target[k]), len(pairs.source[k])))
     found = _cut(pairs, order, tokens, sentences)
-    return [found[k] for k in torch.randperm(len(found), generator=g).tolist()]
+    again = torch.randperm(len(found), generator=g, device=g.device)
+    return [found[k] for k in again.tolist()]
 
 
 def in_order(pairs: Pairs, tokens: int = 4000) -> Iterator[Batch]:

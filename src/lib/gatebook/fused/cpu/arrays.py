@@ -27,15 +27,17 @@ class Pool:
         self.waiting: OrderedDict[Any, list[Tensor]] = OrderedDict()
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """An array with any content."""
+        """An array with any content, which serves in every mode."""
         count = 1
         for size in shape:
             count *= size
         if count * dtype.itemsize < SMALL:
-            return torch.empty(shape, dtype=dtype)
+            return torch.empty(shape, dtype=dtype, device="cpu")
         whole = self._found(count, dtype)
         if whole is None:
-            whole = torch.empty(next(_sizes(count)), dtype=dtype)
+            # One of inference mode could never be saved for a backward pass.
+            with torch.inference_mode(False):
+                whole = torch.empty(next(_sizes(count)), dtype=dtype, device="cpu")
         array = whole[:count].view(shape)
         array.whole = whole  # type: ignore[attr-defined]
         return array

@@ -102,7 +102,7 @@ def _load(core: AnyCore, options: Options, dtype: torch.dtype) -> Kernel:
     name = f"{_key(core, options, dtype)}.so"
     file = Path(name)
     try:
-        file = cache_folder() / name
+        file = cache_folder().resolve() / name  # one without a slash is searched for
         if not file.exists():
             compile_to(source(core, trace(core, options), options, dtype), file)
         return _opened(file)

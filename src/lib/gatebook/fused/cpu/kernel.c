@@ -32,6 +32,41 @@ static Span share(Z count, int part, int parts) {
   return (Span){count * part / parts, count * (part + 1) / parts};
 }
 
+/* Below 1e-38 in single precision a number is written without its leading one, and a
+   processor takes a hundred times longer for it. The gradient of a long sequence is
+   there for most of the way, and stays there: 0.6 of the least number rounds to the
+   least number. So while a thread works here, such numbers are 0. */
+#if defined(__x86_64__)
+typedef unsigned Mode;
+static Mode flush(void) {
+  Mode before = __builtin_ia32_stmxcsr();
+  __builtin_ia32_ldmxcsr(before | 0x8040); /* results that are so small; operands */
+  return before;
+}
+static void restore(Mode before) { __builtin_ia32_ldmxcsr(before); }
+#elif defined(__aarch64__)
+typedef uint64_t Mode;
+static Mode flush(void) {
+  Mode before;
+  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
+  __asm__ volatile("msr fpcr, %0" : : "r"(before | (Mode)1 << 24));
+  return before;
+}
+static void restore(Mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
+#else
+typedef int Mode;
+static Mode flush(void) { return 0; }
+static void restore(Mode before) { (void)before; }
+#endif
+
+#define FLUSHED(name)                                  \
+  int name(const void *what, int part, int parts) {    \
+    Mode before = flush();                             \
+    int failed = name##_(what, part, parts);           \
+    restore(before);                                   \
+    return failed;                                     \
+  }
+
 #define PATIENCE 50000 /* nanoseconds by which no thread is late on a quiet machine */
 
 static int64_t now(void) { /* nanoseconds */
@@ -111,43 +146,6 @@ static int meet(Meeting *m, int parts) {
   }
   return __atomic_load_n(&m->apart, __ATOMIC_RELAXED);
 }
-
-/* ---- Numbers too small to matter ---------------------------------------------- */
-
-/* Below 1e-38 in single precision a number is written without its leading one, and a
-   processor takes a hundred times longer for it. The gradient of a long sequence is
-   there for most of the way, and stays there: 0.6 of the least number rounds to the
-   least number. So while a thread works here, such numbers are 0. */
-#if defined(__x86_64__)
-typedef unsigned Mode;
-static Mode flush(void) {
-  Mode before = __builtin_ia32_stmxcsr();
-  __builtin_ia32_ldmxcsr(before | 0x8040); /* results that are so small; operands */
-  return before;
-}
-static void restore(Mode before) { __builtin_ia32_ldmxcsr(before); }
-#elif defined(__aarch64__)
-typedef uint64_t Mode;
-static Mode flush(void) {
-  Mode before;
-  __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-  __asm__ volatile("msr fpcr, %0" : : "r"(before | (Mode)1 << 24));
-  return before;
-}
-static void restore(Mode before) { __asm__ volatile("msr fpcr, %0" : : "r"(before)); }
-#else
-typedef int Mode;
-static Mode flush(void) { return 0; }
-static void restore(Mode before) { (void)before; }
-#endif
-
-#define FLUSHED(name)                                  \
-  int name(const void *what, int part, int parts) {    \
-    Mode before = flush();                             \
-    int failed = name##_(what, part, parts);           \
-    restore(before);                                   \
-    return failed;                                     \
-  }
 
 /* ---- Matrix products ------------------------------------------------------- */
 

@@ -64,7 +64,9 @@ class Loop:
 
     def _array(self, *sizes: int, dtype: torch.dtype | None = None) -> Tensor:
         kind = dtype or self.shape.dtype
-        return torch.empty(sizes, dtype=kind, device=self.shape.device)
+        # One of inference mode could not be written by a later pass outside of it.
+        with torch.inference_mode(False):
+            return torch.empty(sizes, dtype=kind, device=self.shape.device)
 
     def load(
         self,

@@ -159,7 +159,7 @@ class Programs:
             raise ValueError("texts is empty; allowed: at least one program")
         steps = max(map(len, texts)) + self.steps_read
         codes = _codes(texts, steps, self.characters, "program")
-        one_hot = torch.eye(self.input_size + 1)[:, : self.input_size]
+        one_hot = torch.eye(self.input_size + 1, device="cpu")[:, : self.input_size]
         return one_hot[codes.T]
 
     def encode_answers(self, answers: Sequence[str]) -> Int[Tensor, "S B"]:
@@ -258,10 +258,11 @@ def _codes(
 @functools.lru_cache(maxsize=16)
 def _table(alphabet: str) -> Int[Tensor, "128"]:
     """The code of each ASCII character; -1 for one that is not in the alphabet."""
-    table = torch.full((128,), -1)
+    table = [-1] * 128
     table[0] = len(alphabet)
-    table[torch.tensor([ord(c) for c in alphabet])] = torch.arange(len(alphabet))
-    return table
+    for code, letter in enumerate(alphabet):
+        table[ord(letter)] = code
+    return torch.tensor(table, device="cpu")
 
 
 def _foreign(texts: Sequence[str], width: int, alphabet: str, what: str) -> ValueError:
