@@ -65,5 +65,5 @@ def write_atomic(path: Path, content: bytes) -> None:
             error.errno, f"cannot write: {error.strerror}", str(path)
         ) from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):  # it is in its place, or was never there
             aside.unlink()

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 FRESH_HELP = (
-    "Repeat runs that exist already. Those of laptop and paper are kept in "
+    "Repeat these runs if they exist. Those of laptop, own and paper are kept in "
     "git: their repeats go to _build/fresh and are drawn instead."
 )
 PROFILE_HELP = f"Set of parameters to start from: {', '.join(PROFILES)}."

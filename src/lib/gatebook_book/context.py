@@ -23,6 +23,8 @@ class Context:
         code: the sum of the code that new runs depend on, or nothing.
         progress: a file that takes the lines of progress; ``None``: the terminal.
         notes: a file that takes the names of the runs that a page uses, or ``None``.
+        since: only runs that were stored since then count, in seconds of the files'
+            own clock; 0 for all.
     """
 
     root: str | None = None
@@ -32,6 +34,7 @@ class Context:
     code: str = ""
     progress: str | None = None
     notes: str | None = None
+    since: float = 0.0
 
 
 def current() -> Context:

@@ -16,7 +16,13 @@ def root() -> Path:
     Raises:
         FileNotFoundError: if there is none.
     """
-    if name := current().root or os.environ.get("GATEBOOK_ROOT"):
+    if name := current().root:
+        return Path(name).resolve()
+    if name := os.environ.get("GATEBOOK_ROOT"):
+        if not (Path(name) / "_toc.yml").is_file():
+            raise FileNotFoundError(
+                f"GATEBOOK_ROOT is {name!r}; allowed: a folder with _toc.yml and book/"
+            )
         return Path(name).resolve()
     for start in (Path.cwd(), Path(__file__).resolve()):
         for folder in (start, *start.parents):

@@ -5,7 +5,6 @@ import itertools
 import json
 
 import hypothesis
-import numpy as np
 import pytest
 import torch
 from gatebook import GATES, GRU, LSTM, Gate, compress
@@ -401,12 +400,6 @@ def test_a_gate_that_could_not_be_read_again_is_refused(tmp_path):
     small = compress.low_rank(LSTM(3, 32, gate=Gate(Own())), 2)
     with pytest.raises(ValueError, match="activation is Own.*no file can hold"):
         small.save(tmp_path / "m")
-
-
-def test_a_number_of_numpy_can_be_stored(tmp_path):
-    gate = Gate(noise=Gumbel(np.float32(0.5)))
-    compress.low_rank(LSTM(3, 32, gate=gate), 2).save(tmp_path / "m")
-    assert compress.load(tmp_path / "m").gate.noise.tau == 0.5
 
 
 def test_a_single_bias_stays_one(tmp_path):

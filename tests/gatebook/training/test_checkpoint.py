@@ -1,5 +1,6 @@
 """Checkpoints: all comes back, and what is damaged or another's is refused."""
 
+import numpy as np
 import pytest
 import torch
 from gatebook import LSTM
@@ -141,6 +142,14 @@ def test_parts_are_named_by_their_place():
     assert found["model.0"].startswith("LSTM(2, 4, gate=Gate(")
     assert found["model.0"].endswith("num_layers=2)")
     assert list(parts(LSTM(2, 4))) == ["model"]
+
+
+def test_numbers_of_numpy_come_back_as_numbers(tmp_path):
+    model, path = LSTM(2, 4), tmp_path / "c.safetensors"
+    optimizer = torch.optim.Adam(model.parameters())
+    made_with = {"steps": np.int64(3), "rate": np.float32(1e-3)}
+    save_checkpoint(path, model, optimizer, {"step": np.int64(1)}, made_with)
+    assert load_checkpoint(path, model, optimizer, made_with) == {"step": 1}
 
 
 def test_a_checked_file_of_another_kind_is_no_checkpoint(tmp_path):

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import pytest
 import torch
 from gatebook import GRU, LSTM, Gate
@@ -219,15 +218,6 @@ def test_other_cores_are_annealed_too(kind):
     model = build(TASK, kind, 4, 0, gate=gate, **options)
     assert detached(model, Plan(4, anneal=0.5, evaluate_every=1)) == [0.5] * 3 + [0] * 2
     assert model.rnn.gate.gradient == HDetach(0.5)
-
-
-def test_a_checkpoint_may_be_named_by_a_text_and_a_plan_have_numpys_numbers(tmp_path):
-    plan = Plan(np.int64(3), np.float32(1e-2), evaluate_every=np.int64(1))
-    model, path = build(TASK, LSTM, 4, 0), str(tmp_path / "c.safetensors")
-    fit(model, TASK, plan, checkpoint=path, checkpoint_seconds=0)
-    again = build(TASK, LSTM, 4, 0)
-    assert fit(again, TASK, plan, checkpoint=path).step == 3
-    assert torch.equal(again.head[0].weight, model.head[0].weight)
 
 
 def test_two_models_that_share_a_weight_are_refused():

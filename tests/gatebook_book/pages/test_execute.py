@@ -241,6 +241,49 @@ def test_a_finished_run_is_not_repeated_unless_the_code_or_the_reader_says_so(
     assert notes.read_text() == "made made made made "
 
 
+REPEATED = """
+from pathlib import Path
+
+from gatebook_book.runs.store import Store
+
+
+def make(name):
+    def work(checkpoint):
+        with open({notes!r}, "a") as notes:
+            notes.write(name + " ")
+        if name == "R" and Path({stop!r}).exists():
+            raise OSError("no time left")
+        return {{"status": "finished", "metrics": {{}}}}
+
+    Store("first").run(name, 0, {{"steps": steps}}, work)
+
+
+make("UR")
+make("R")
+"""
+
+
+def test_a_repeat_leaves_other_runs_alone_and_goes_on_where_it_was_stopped(book):
+    notes, stop = book / "notes", book / "stop"
+    replace_code(book, REPEATED.format(notes=str(notes), stop=str(stop)))
+    again = lambda: run_page("first", "book", {"steps": "8"}, fresh=True)  # noqa: E731
+    for steps in ("8", "9"):
+        run_page("first", "book", {"steps": steps})
+    runs = lambda: {f: f.stat().st_mtime for f in book.rglob("*-seed0-*.json")}  # noqa: E731
+    before = runs()
+    notes.write_text("")
+    stop.touch()
+    for _ in range(2):
+        with pytest.raises(PageError):
+            again()
+    stop.unlink()
+    again()
+    assert notes.read_text() == "UR R R R "
+    assert sum(runs()[file] == when for file, when in before.items()) == 2
+    again()  # that one was whole: another repeat begins
+    assert notes.read_text() == "UR R R R UR R "
+
+
 FIGURE = """---
 mystnb:
   figure:

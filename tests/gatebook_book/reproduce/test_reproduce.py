@@ -156,8 +156,18 @@ def test_the_table_says_how_far_the_budget_goes(shelf, cli):
     lines = out.splitlines()
     assert code == 0 and lines[0].startswith(" 1. first (own): 3 of 4 runs missing")
     assert lines[1:3] == ["    It is quick.", "    - UR adds"]
-    assert lines[3].startswith("-- the budget of 0.0 h ends in the block above")
+    assert lines[3].startswith("-- the budget of 1 s ends in the block above")
     assert lines[4].startswith("3 runs missing, about 0.0 h")
+
+
+def test_a_number_of_workers_is_checked(shelf, cli):
+    code, _, err = cli("reproduce", "--dry-run", "--workers", "0")
+    assert code == 2 and "workers is 0; allowed: an integer >= 1" in err
+
+
+def test_the_runs_of_a_profile_for_a_gpu_go_to_the_device_that_was_asked(shelf):
+    (block,) = chosen(None, "own")
+    assert {point.given["device"] for point in block.points()} == {"cpu"}
 
 
 @pytest.mark.parametrize(

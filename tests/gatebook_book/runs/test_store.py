@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import time
 
 import pytest
@@ -160,16 +161,37 @@ def test_in_a_context_with_a_code_another_code_makes_another_run(tmp_path):
     assert store.file("UR", 0, {}).stem.count("-") == 2  # not in git's
 
 
-def test_a_run_that_a_process_is_at_is_not_discarded(store):
-    def work(checkpoint):
-        checkpoint.write_bytes(b"state")
-        results.discard(store.file("UR", 0, {}))
-        assert checkpoint.exists()
-        return done()
+def test_of_a_repeat_only_runs_made_since_it_began_count(tmp_path):
+    made = []
 
-    store.run("UR", 0, {}, work)
-    results.discard(store.file("UR", 0, {}))
-    assert not list(store.path.iterdir())
+    def make(seed):
+        Store("p").run("UR", seed, {}, lambda checkpoint: made.append(seed) or done())
+
+    with using(Context(results=str(tmp_path))):
+        make(0), make(1)
+    (first,) = tmp_path.rglob("UR-seed0-*.json")
+    os.utime(first, (1.0, 1.0))
+    (second,) = tmp_path.rglob("UR-seed1-*.json")
+    os.utime(second, (1.0, 1.0))
+    with using(Context(results=str(tmp_path), since=2.0)):
+        make(0), make(0)
+    assert made == [0, 1, 0]
+    assert first.exists() and second.exists()
+
+
+BROKEN = [
+    ({"parameters": 3}, "parameters in result file .* is 3; allowed: an object"),
+    ({"metrics": None}, "metrics in result file .* is None; allowed: an object"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN)
+def test_a_result_with_a_field_of_another_kind_is_named(store, change, message):
+    store.run("UR", 0, {}, lambda checkpoint: done())
+    (file,) = store.path.glob("*.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(ValueError, match=message):
+        read(file)
 
 
 def test_processes_side_by_side_do_not_corrupt(tmp_path):

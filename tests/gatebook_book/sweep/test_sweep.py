@@ -23,8 +23,8 @@ from gatebook_book.studies.tasks import Point, train_all
 from gatebook_book.sweep import point as points_module
 from gatebook_book.sweep import sweep as sweeps
 from gatebook_book.sweep.grid import points
-from gatebook_book.sweep.point import Order, run_point, stop
-from gatebook_book.sweep.sweep import sweep
+from gatebook_book.sweep.point import Order, Outcome, SweepPoint, run_point, stop
+from gatebook_book.sweep.sweep import report, sweep
 
 # A training that says which step it is at, and stores its state after each.
 TRAINING = """
@@ -427,3 +427,11 @@ def test_a_folder_that_cannot_be_written_gives_a_clear_error(book):
     (book / "_build/runs").write_text("a file where the folder should be")
     outcome = run_point(one(), order(book))
     assert outcome.status == "failed" and "_build/runs" in outcome.message
+
+
+def test_a_failure_is_told_whatever_was_stopped(capsys):
+    found = [Outcome("stopped"), Outcome("failed", 1.0, "why"), Outcome("done")]
+    points = [SweepPoint("first", "book", {}, f"point {k}") for k in range(3)]
+    assert report(dict(zip(points, found, strict=True))) == 1
+    assert "failed: point 1: why" in capsys.readouterr().err
+    assert report({points[0]: found[0]}) == 130

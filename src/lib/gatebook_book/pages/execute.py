@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 import papermill
 from gatebook.files import write_atomic
+from gatebook.random import derive_seed
 from jupyter_core.utils import ensure_event_loop
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
@@ -26,7 +27,7 @@ from gatebook_book.context import Context
 from gatebook_book.pages.kernel import Watch, environment, sockets
 from gatebook_book.pages.pages import Page, find
 from gatebook_book.paths import root
-from gatebook_book.runs.store import CODE, FRESH, STORED, discard
+from gatebook_book.runs.store import CODE, FRESH, STORED
 from gatebook_book.site.code import code_behind
 
 KEPT = ("laptop", "own", "paper")
@@ -74,6 +75,9 @@ def run_page(
     page = find(name)
     parameters = page.effective(profile, given or {})
     context = _prepared(page, profile, parameters, fresh)
+    mark = _mark(page, context, parameters)
+    if fresh:
+        context = replace(context, since=_begun(mark))
     notebook = notebook_of(page.name, profile)
     with tempfile.TemporaryDirectory() as folder:
         progress = Path(folder) / "progress"
@@ -81,7 +85,22 @@ def run_page(
         context = replace(context, progress=str(progress))
         with _shown(progress, page.name):
             execute(page, parameters, notebook, context)
+    if fresh:
+        mark.unlink(missing_ok=True)
     return notebook
+
+
+def _mark(page: Page, context: Context, parameters: dict[str, Any]) -> Path:
+    """The file that is there while runs with these parameters are made again."""
+    key = f"{derive_seed(sorted(parameters.items())):016x}"
+    return _folder(page, context) / f"{key}.again"
+
+
+def _begun(mark: Path) -> float:
+    """When the runs began to be made again: what was stopped goes on from there."""
+    if not mark.exists():
+        write_atomic(mark, b"")
+    return mark.stat().st_mtime
 
 
 def _prepared(
@@ -92,17 +111,9 @@ def _prepared(
     if fresh and context.results == STORED:
         code = code_behind(page)[:8]
         context = replace(context, results=FRESH, kept=FRESH, code=code)
-    elif fresh:
-        _discard(page, context)
     if context.code:
         write_atomic(_folder(page, context) / CODE, context.code.encode())
     return context
-
-
-def _discard(page: Page, context: Context) -> None:
-    """Remove the runs that ``--fresh`` makes again, unless a process is at one."""
-    for file in _folder(page, context).glob(f"*-{context.code}.*"):
-        discard(file)
 
 
 def _folder(page: Page, context: Context) -> Path:
@@ -113,9 +124,10 @@ def context_of(page: Page, profile: str, parameters: dict[str, Any]) -> Context:
     """Where an execution of a page stores its runs, and which of them count.
 
     Only a profile's own experiment is kept under its name: all of it or some of its
-    runs, on any device and from any source. These runs show the commit that they are
-    from, and all count. With other parameters it is another experiment, stored as
-    ``live``; its runs carry a sum of their code and count for that code only.
+    runs, on any device and from any source of the same data. These runs show the
+    commit that they are from, and all count. With other parameters it is another
+    experiment, stored as ``live``; its runs carry a sum of their code and count for
+    that code only.
     """
     if profile in KEPT and _same_experiment(page, profile, parameters):
         return Context(root=str(root()), profile=profile, results=STORED)
@@ -126,6 +138,8 @@ def context_of(page: Page, profile: str, parameters: dict[str, Any]) -> Context:
 def _same_experiment(page: Page, profile: str, parameters: dict[str, Any]) -> bool:
     defaults = {name: own.default for name, own in page.parameters().items()}
     whole = defaults | page.effective(profile, {})
+    if parameters.get("source") == "embedded":  # fewer images
+        return False
     for name in parameters.keys() - {"device", "source"}:
         value, own = parameters[name], whole.get(name)
         part = isinstance(own, list) and set(value) <= set(own)
@@ -167,7 +181,7 @@ def execute(
         KernelLost: if the kernel dies or is silent for too long.
         KeyboardInterrupt: if the page was stopped.
     """
-    part = notebook.with_suffix(".part.ipynb")
+    part = notebook.with_suffix(f".{os.getpid()}.part.ipynb")
     part.parent.mkdir(parents=True, exist_ok=True)
     stop = stop or threading.Event()
     try:

@@ -46,10 +46,7 @@ class Block:
 
     def __post_init__(self) -> None:
         check_choice("profile", self.profile, PROFILES)
-        if self.page not in page_names():
-            raise ValueError(
-                f"unknown page {self.page!r}; {suggest(self.page, page_names())}"
-            )
+        find(self.page)  # raises for one that there is not
         if len(self.shape) != 4:
             raise ValueError(f"shape is {self.shape}; allowed: [T, batch, in, hidden]")
         for method in self.methods:  # raises for a parameter that the page lacks
@@ -86,20 +83,17 @@ class Block:
         }
         return [(m, s) for m, s in self.wanted() if (m + self.ending, s) not in stored]
 
-    def points(self, device: str | None = None) -> list[SweepPoint]:
+    def points(self, device: str = "cpu") -> list[SweepPoint]:
         """The page at each missing run; on a GPU one point, with all models at once."""
         missing = self.missing()
-        if device is None or not device.startswith("cuda"):
+        if not device.startswith("cuda"):
             return [self._point([m], [s], device) for m, s in missing]
         methods = [m for m in self.methods if m in {m for m, _ in missing}]
         seeds = sorted({s for _, s in missing})
         return [self._point(methods, seeds, device)] if missing else []
 
-    def _point(
-        self, methods: list[str], seeds: list[int], device: str | None
-    ) -> SweepPoint:
-        texts = self._texts(",".join(methods), *seeds)
-        texts |= {"device": device} if device else {}
+    def _point(self, methods: list[str], seeds: list[int], device: str) -> SweepPoint:
+        texts = self._texts(",".join(methods), *seeds) | {"device": device}
         names = ",".join(m + self.ending for m in methods)
         label = f"{self.page} {names} seed {','.join(map(str, seeds))}"
         return SweepPoint(self.page, self.profile, texts, label)
@@ -162,13 +156,14 @@ def chosen(target: str | None, profile: str) -> list[Block]:
         ValueError: if there is no such page or claim, or nothing to run for it.
     """
     check_choice("profile", profile, PROFILES)
-    known = {block.profile for block in blocks()}
+    every = blocks()
+    known = {block.profile for block in every}
     if profile not in known:
         raise ValueError(
             f"profile is {profile!r}; allowed: "
             f"{', '.join(map(repr, sorted(known)))}, whose runs {file().name} lists"
         )
-    own = [block for block in blocks() if block.profile == profile]
+    own = [block for block in every if block.profile == profile]
     found = own if target is None else [b for b in own if _meets(b, target)]
     if not found:
         raise ValueError(_nothing(str(target), profile))

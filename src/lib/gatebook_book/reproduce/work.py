@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from gatebook.errors import check_device
+from gatebook.errors import check_count, check_device
 
 from gatebook_book.paths import root
 from gatebook_book.reproduce.blocks import Block
@@ -105,6 +105,8 @@ def tasks(blocks: list[Block], device: str, workers: int | None = None) -> list[
         ValueError: for a result that was cut short, or a device that is not here.
     """
     check_device("device", device)
+    if workers is not None:
+        check_count("workers", workers)
     made = []
     for block in blocks:
         missing = len(block.missing())
@@ -132,7 +134,7 @@ def table(found: list[Task], budget: float) -> Iterator[str]:
         yield from task.lines(number)
         gone += task.seconds
         if gone > budget and not over:
-            yield f"-- the budget of {budget / 3600:.1f} h ends in the block above --"
+            yield f"-- the budget of {_in_words(budget)} ends in the block above --"
             over = True
     missing = sum(task.missing for task in found)
     yield (
@@ -141,11 +143,15 @@ def table(found: list[Task], budget: float) -> Iterator[str]:
     )
 
 
+def _in_words(seconds: float) -> str:
+    unit = next((u for u in ("h", "min") if seconds >= UNITS[u]), "s")
+    return f"{seconds / UNITS[unit]:.3g} {unit}"
+
+
 def points(blocks: list[Block], device: str) -> list[SweepPoint]:
     """All that is missing, in order, each run once."""
-    own = device if device != "cpu" else None
     made: dict[str, SweepPoint] = {}
     for block in blocks:
-        for point in block.points(own):
+        for point in block.points(device):
             made.setdefault(f"{point.page} {point.profile} {point.key}", point)
     return list(made.values())

@@ -168,7 +168,7 @@ def effect(claim: Claim, runs: list[Run]) -> float | None:
 def summary(
     claim: Claim, method: str, runs: list[Run], metric: str | None = None
 ) -> dict[str, Any]:
-    """Median, band, seeds and diverged runs of a method, as `store.median_of`."""
+    """Median, band, seeds and diverged runs of a method, as `statistics.median_of`."""
     own = [run for run in runs if run["name"] == method and _counts(claim, run)]
     if claim.best:
         own = best_rate(own, claim.metric or "", claim.best)
@@ -176,7 +176,7 @@ def summary(
 
 
 def _counts(claim: Claim, run: Run) -> bool:
-    own = run.get("parameters", {})
+    own = run["parameters"]
     return all(own.get(name) == value for name, value in claim.where.items())
 
 

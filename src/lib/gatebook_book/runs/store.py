@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
 from gatebook.errors import check_device
 from gatebook.files import write_atomic
 from gatebook.random import derive_seed
@@ -25,15 +24,15 @@ Run = dict[str, Any]
 SCHEMA = 1
 """What the fields of a stored run mean; a run without the field ``schema`` has 1."""
 
+FIELDS = ("page", "name", "seed", "parameters", "status", "metrics")
+"""What no stored run lacks."""
+
 STORED = "data/results"
 """Where runs that are kept in git lie, below the root."""
 
 CODE = "code"
 """The file in a folder below ``_build`` that says whose runs there count: those with
 this sum in their names."""
-
-ENDINGS = (".json", ".safetensors", ".lock")
-"""Of the files of one run: itself, its checkpoint, and its lock, which comes last."""
 
 FRESH = "_build/fresh"
 """Where runs lie that somebody makes again beside them."""
@@ -116,13 +115,13 @@ class Store:
                 the path for its checkpoint, and returns the fields of those runs.
         """
         files = dict(enumerate(self.file(*each) for each in wanted))
-        runs = _stored(files)
+        runs = self._that_count(files)
         with contextlib.ExitStack() as locks:
             # In order, so that no two processes each hold what the other waits for.
             for file in sorted({files[k] for k in files.keys() - runs.keys()}):
                 locks.enter_context(alone(file))
             # Another process may have made some of them meanwhile.
-            runs |= _stored({k: f for k, f in files.items() if k not in runs})
+            runs |= self._that_count({k: f for k, f in files.items() if k not in runs})
             for name, seed, _ in (wanted[k] for k in sorted(runs)):
                 show_progress(f"{name} seed {seed}: stored before, not repeated")
             missing = {k: f for k, f in files.items() if k not in runs}
@@ -131,6 +130,12 @@ class Store:
         for file in files.values():
             _tell_runner(file)
         return [runs[place] for place in files]
+
+    def _that_count(self, files: dict[int, Path]) -> dict[int, Run]:
+        """Those that are there, and are not to be made again."""
+        since = 0.0 if self.folder else current().since
+        found = _stored(files)
+        return {k: run for k, run in found.items() if files[k].stat().st_mtime >= since}
 
     def _make(
         self,
@@ -185,13 +190,6 @@ def _stored(files: dict[int, Path]) -> dict[int, Run]:
     return runs
 
 
-def discard(file: Path) -> None:
-    """Remove a run and its checkpoint, unless a process is at it."""
-    with contextlib.suppress(Timeout), FileLock(file.with_suffix(".lock"), timeout=0):
-        for ending in ENDINGS:
-            file.with_suffix(ending).unlink(missing_ok=True)
-
-
 def _tell_runner(file: Path) -> None:
     """Note the file of a run that a page used, for a sweep to know its results by."""
     if name := current().notes:
@@ -230,9 +228,13 @@ def _parsed(text: str | bytes, file: Path) -> Run:
         raise ValueError(
             f"result file {file} has schema {run['schema']!r}; allowed: {SCHEMA}"
         )
-    missing = [k for k in ("page", "name", "seed", "status", "metrics") if k not in run]
-    if missing:
+    if missing := [name for name in FIELDS if name not in run]:
         raise ValueError(f"result file {file} lacks {', '.join(missing)}")
+    for name in ("parameters", "metrics"):
+        if not isinstance(run[name], dict):
+            raise ValueError(
+                f"{name} in result file {file} is {run[name]!r:.40}; allowed: an object"
+            )
     return run
 
 

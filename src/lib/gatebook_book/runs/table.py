@@ -36,7 +36,7 @@ def stored(page: str | None = None) -> tuple[list[Run], list[str]]:
         for file in sorted((root() / folder / name).rglob("*.json")):
             try:
                 runs.append(read(file) | {"file": str(file.relative_to(root()))})
-            except ValueError as error:
+            except (ValueError, OSError) as error:
                 wrong.append(str(error))
     return runs, wrong
 
@@ -67,13 +67,14 @@ def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
     Raises:
         ValueError: for a condition without a value, or on what no run has.
     """
+    known = {name for run in runs for name in _fields(run)}
+    every = bool(runs)
     for text in where:
         name, sign, values = text.partition("=")
         name = name.strip()
         if not sign or not values.strip():
             raise ValueError(f"where is {text!r}; allowed: name=value,value")
-        known = {name for run in runs for name in _fields(run)}
-        if runs and name not in known:
+        if every and name not in known:
             raise ValueError(f"unknown field {name!r}; {suggest(name, sorted(known))}")
         wanted = values_of(f"where {name}", values)
         runs = [run for run in runs if _fits(run, name, wanted)]

@@ -194,6 +194,7 @@ class _Run:
         """Let what runs store its state; what waits does not begin."""
         self.status.say(f"{why}: what runs stores its state (again: at once)")
         self.client.run(stop, self.order.sweep)
+        self.outcomes |= dict.fromkeys(self.busy, Outcome("stopped"))
         self.busy.clear()
         self._wait(GRACE)
 
@@ -320,13 +321,14 @@ def report(outcomes: dict[SweepPoint, Outcome]) -> int:
     """Say how a sweep ended.
 
     Returns:
-        the exit code: 0 if all points are finished, 130 after Ctrl-C, else 1.
+        the exit code: 0 if all points are finished, 1 if one failed, else 130, as
+        after Ctrl-C.
     """
     counts = Counter(outcome.status for outcome in outcomes.values())
     print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
     for point, outcome in outcomes.items():
         if outcome.status == "failed":
             print(f"failed: {point.label}: {outcome.message}", file=sys.stderr)
-    if counts["stopped"]:
-        return 130  # as Ctrl-C does; the command line says that it goes on
-    return 1 if counts["failed"] else 0
+    if counts["failed"]:
+        return 1
+    return 130 if counts["stopped"] else 0  # the command line says that it goes on
