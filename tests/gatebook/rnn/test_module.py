@@ -602,3 +602,30 @@ def test_modules_that_do_not_fit_each_other_are_refused():
         together([LSTM(2, 5), LSTM(2, 6)], [x, x])
     with pytest.raises(ValueError, match="allowed: equal sizes"):
         together([LSTM(2, 5), LSTM(2, 5)], [x, x[:2]])
+    for other in ({"num_layers": 2}, {"bidirectional": True}, {"batch_first": True}):
+        with pytest.raises(ValueError, match="allowed: equal sizes"):
+            together([LSTM(2, 5), LSTM(2, 5, **other)], [x, x])
+
+
+SET = [
+    {"num_layers": 2, "dropout": 0.1},
+    {"bidirectional": True},
+    {"batch_first": True},
+    {"weight_drop": 0.2},
+    {"bias_start": "uniform"},
+    {"single_bias": True},
+    {"gate": "UR", "gate_bias": "shared"},
+]
+
+
+@pytest.mark.parametrize("options", SET)
+def test_the_words_of_a_module_name_what_was_set(options):
+    """A checkpoint tells models apart by them."""
+    words = repr(LSTM(2, 16, **options))
+    for name, value in options.items():
+        assert name == "gate" or f"{name}={value!r}" in words
+
+
+def test_the_words_of_a_gru_name_its_reset():
+    assert "reset='before'" in repr(GRU(2, 4, reset="before"))
+    assert "reset" not in repr(GRU(2, 4)) + repr(LSTM(2, 4))

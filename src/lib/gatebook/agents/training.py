@@ -164,11 +164,6 @@ class _Training(Stored):
         made_with |= {"device": network.encoder.weight.device.type}
         super().__init__(network, optimizer, checkpoint, made_with)
 
-    def begin(self) -> None:
-        """Go on from the checkpoint, if there is one."""
-        super().begin()
-        self.model.train()
-
     def progress(self) -> dict[str, Any]:
         """Figures since the last point of the curves."""
         return {"noted": self.noted.figures}

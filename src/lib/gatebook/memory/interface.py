@@ -159,7 +159,7 @@ class Layout:
         return erase, gates["effective_input"] * vector, gates
 
 
-class Interface(nn.Linear):
+class Interface(names.Named, nn.Linear):
     """The layer from the controller's h to what it asks.
 
     Arguments:
@@ -188,20 +188,8 @@ class Interface(nn.Linear):
         super().__init__(hidden_size, rows, device=device, dtype=dtype)
         self.layout, self.core = layout, core
         if core is not None:
-            self.register_state_dict_post_hook(names.note_gate)
-            self.register_load_state_dict_pre_hook(names.check_gate)
+            self._name_gate()
         self.reset_parameters()
-
-    @property
-    def gate_name(self) -> Tensor:
-        """What the gate computes in evaluation, as a ``state_dict`` holds it."""
-        if self.core is None:
-            raise AttributeError("gate_name")
-        return names.name_of(self.core)
-
-    @gate_name.setter
-    def gate_name(self, value: Tensor) -> None:
-        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     def reset_parameters(self) -> None:
         """Weights from U(-1/√H, 1/√H), biases 0 except by the gate's law."""

@@ -16,7 +16,7 @@ from gatebook.rnn import checks, names
 from gatebook.rnn.stack import Record
 
 
-class RMC(nn.Module):
+class RMC(names.Named, nn.Module):
     """The relational memory core of Santoro et al. (2018) with any gate of the grid.
 
     A memory of ``slots`` rows. In each step the rows and the input's row attend to
@@ -90,23 +90,13 @@ class RMC(nn.Module):
         self.cell = Relational(self.core, self.blocks, place)
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see rnn.record
-        self.register_state_dict_post_hook(names.note_gate)
-        self.register_load_state_dict_pre_hook(names.check_gate)
+        self._name_gate()
         self.reset_parameters()
 
     @property
     def gate(self) -> Gate:
         """The point of the grid that this module runs."""
         return self.core.gate
-
-    @property
-    def gate_name(self) -> Tensor:
-        """What the module computes in evaluation, as its ``state_dict`` holds it."""
-        return names.name_of(self.core)
-
-    @gate_name.setter
-    def gate_name(self, value: Tensor) -> None:
-        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     @property
     def hidden_size(self) -> int:

@@ -26,7 +26,7 @@ Real = Bool[Tensor, "T B"] | None
 """Which steps are inside their sequences; ``None`` if all are."""
 
 
-class Cell(nn.Module):
+class Cell(names.Named, nn.Module):
     """One layer whose gates come from the input, called as `gatebook.LSTM` is.
 
     Gates are pre-activations of the input, ``gate_weight`` x + ``gate_bias``. The bias
@@ -64,8 +64,7 @@ class Cell(nn.Module):
         self.bias, self.batch_first = bias, batch_first
         self.streams = Streams(seed)
         self.recorder: Record | None = None  # see gatebook.record
-        self.register_state_dict_post_hook(names.note_gate)
-        self.register_load_state_dict_pre_hook(names.check_gate)
+        self._name_gate()
 
     def _make_gates(
         self, inputs: int, units: int, place: dict[str, Any], *more: str
@@ -89,15 +88,6 @@ class Cell(nn.Module):
         words = [type(self).__name__, *own, type(self.gate.auxiliary).__name__]
         every = " ".join([*words, *names.temperature(self.gate)])
         return names.Described(every, tuple(self.blocks))
-
-    @property
-    def gate_name(self) -> Tensor:
-        """The words of `core`, as the cell's ``state_dict`` holds them."""
-        return names.name_of(self.core)
-
-    @gate_name.setter
-    def gate_name(self, value: Tensor) -> None:
-        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     # -- the start ---------------------------------------------------------
 

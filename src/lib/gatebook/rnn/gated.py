@@ -24,7 +24,7 @@ from gatebook.recurrence.scan import Weights
 from gatebook.rnn import checks, interop, names
 
 
-class Gated(nn.Module):
+class Gated(names.Named, nn.Module):
     """What the modules for sequences and the cells for one step share.
 
     Arguments as for `gatebook.LSTM`.
@@ -63,8 +63,7 @@ class Gated(nn.Module):
         self.streams = Streams(seed)
         self._laid_out: Step | None = None
         self._named: dict[str, tuple[str, ...]] = {}  # each layer's weights and biases
-        self.register_state_dict_post_hook(names.note_gate)
-        self.register_load_state_dict_pre_hook(names.check_gate)
+        self._name_gate()
 
     def _core(self, gate: Gate, reset: str) -> Core:
         """The core around a gate; ``reset`` is a GRU's alone."""
@@ -90,15 +89,6 @@ class Gated(nn.Module):
     def gate(self) -> Gate:
         """The point of the grid that this module runs."""
         return self.core.gate
-
-    @property
-    def gate_name(self) -> Tensor:
-        """What the module computes in evaluation, as its ``state_dict`` holds it."""
-        return names.name_of(self.core)
-
-    @gate_name.setter
-    def gate_name(self, value: Tensor) -> None:
-        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
 
     def _make_weights(
         self,

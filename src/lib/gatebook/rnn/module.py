@@ -286,8 +286,10 @@ class RNN(Gated):
             "bias_start": "gate",
             "single_bias": False,
             "gate_bias": "inside",
+            "reset": "after",
         }
-        own = {name: getattr(self, name) for name in usual}
+        places = {"reset": self.core}  # an LSTM's has none
+        own = {k: getattr(places.get(k, self), k, v) for k, v in usual.items()}
         words = [f"{k}={v!r}" for k, v in own.items() if v != usual[k]]
         sizes = f"{self.input_size}, {self.hidden_size}"
         return ", ".join([sizes, f"gate={self.gate}", *words])

@@ -149,6 +149,33 @@ def _check_rows(module: Any, rows: list[str]) -> None:
         )
 
 
+class Named:
+    """Of a module around a gate: its ``state_dict`` says what the gate computes.
+
+    The module has a ``core``; ``None`` where it has no gate of the grid.
+    """
+
+    core: Any
+    register_state_dict_post_hook: Any
+    register_load_state_dict_pre_hook: Any
+
+    def _name_gate(self) -> None:
+        """Write the name into each state from now on, and compare it with a state's."""
+        self.register_state_dict_post_hook(note_gate)
+        self.register_load_state_dict_pre_hook(check_gate)
+
+    @property
+    def gate_name(self) -> Tensor:
+        """What the gate computes in evaluation, as the ``state_dict`` holds it."""
+        if self.core is None:
+            raise AttributeError("gate_name")
+        return name_of(self.core)
+
+    @gate_name.setter
+    def gate_name(self, value: Tensor) -> None:
+        """Nothing: `torch.func.functional_call` sets whatever a state holds."""
+
+
 def name_gates(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
     """A state with the gates of ``model`` written into it where it names none.
 

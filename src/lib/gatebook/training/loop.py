@@ -172,8 +172,6 @@ class _Training(Stored):
         if not self.history.curves:
             scores = self.scores()
             self.note(scores | {"train_loss": float("nan")})
-        if not self.model.training:  # else its frozen parts stay frozen
-            self.model.train()
 
     def progress(self) -> dict[str, Any]:
         """Losses since the last evaluation."""

@@ -44,13 +44,15 @@ class Stored:
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Go on from the checkpoint, if there is one."""
+        """Go on from the checkpoint, if there is one; the model is in training then."""
         if self.checkpoint is not None and self.checkpoint.exists():
             arguments = (self.checkpoint, self.model, self.optimizer, self.made_with)
             found = load_checkpoint(*arguments)
             self.history = History(**found.pop("history"))
             self.resume(found)
         self.started = time.monotonic() - self.history.seconds
+        if not self.model.training:  # else its frozen parts stay frozen
+            self.model.train()
 
     def store(self) -> None:
         """Write the checkpoint, if there is to be one."""

@@ -110,8 +110,6 @@ class _Training(Stored):
         super().begin()
         if not self.history.curves:
             self._check()
-        if not self.model.training:  # else its frozen parts stay frozen
-            self.model.train()
 
     def goes_on(self) -> bool:
         """Whether there is something left to do."""
