@@ -69,11 +69,12 @@ def run(
     A finished run is not repeated: one that is kept in git never, another as long as
     the code is the same. When the code changes, new runs go beside the old ones.
     """
+    started, given = time.monotonic(), _given(p or [])
+    source = find(page)
+    source.effective(profile, given)  # raises before the imports take their time
+    check_device("device", source.device(profile, given))
     from gatebook_book.pages.execute import run_page
 
-    started = time.monotonic()
-    given = _given(p or [])
-    check_device("device", find(page).device(profile, given))
     target = run_page(page, profile, given, fresh)
     print(f"done after {time.monotonic() - started:.0f} s: {target}")
 

@@ -34,6 +34,9 @@ CODE = "code"
 """The file in a folder below ``_build`` that says whose runs there count: those with
 this sum in their names."""
 
+LIVE = "_build/sweeps"
+"""Where results of a sweep lie that are not a kept profile's own."""
+
 FRESH = "_build/fresh"
 """Where runs lie that somebody makes again beside them."""
 

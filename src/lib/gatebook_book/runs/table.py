@@ -14,9 +14,8 @@ from gatebook.files import write_atomic
 
 from gatebook_book.pages.pages import find
 from gatebook_book.paths import root
-from gatebook_book.runs.store import FRESH, STORED, Run, read
-from gatebook_book.sweep.grid import values_of
-from gatebook_book.sweep.point import LIVE
+from gatebook_book.runs.store import FRESH, LIVE, STORED, Run, read
+from gatebook_book.sweep.values import values_of
 
 FOLDERS = (STORED, LIVE, "_build/results", FRESH)
 """Where runs lie: kept in git, of a sweep, of `gatebook run` or a build, made again."""

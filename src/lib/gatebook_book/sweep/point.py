@@ -20,10 +20,7 @@ from gatebook_book.pages.execute import KernelLost, PageError, context_of, execu
 from gatebook_book.pages.pages import Page, find
 from gatebook_book.paths import root
 from gatebook_book.runs.provenance import commit
-from gatebook_book.runs.store import STORED, read
-
-LIVE = "_build/sweeps"
-"""Where results of a sweep lie that are not a kept profile's own."""
+from gatebook_book.runs.store import LIVE, STORED, read
 
 
 @dataclass(frozen=True, eq=False)
