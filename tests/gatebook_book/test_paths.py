@@ -38,6 +38,8 @@ def test_it_is_found_from_the_library_when_working_elsewhere(monkeypatch, tmp_pa
 
 def test_the_variable_goes_before_all_else(checkout, monkeypatch, tmp_path):
     named = tmp_path / "named"
+    named.mkdir()
+    (named / "_toc.yml").touch()
     monkeypatch.chdir(checkout)
     monkeypatch.setenv("GATEBOOK_ROOT", str(named))
     assert root() == named.resolve()
@@ -45,6 +47,9 @@ def test_the_variable_goes_before_all_else(checkout, monkeypatch, tmp_path):
     assert root() == named.resolve() and root().is_absolute()
     monkeypatch.setenv("GATEBOOK_ROOT", "")
     assert root() == checkout
+    monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path / "typo"))
+    with pytest.raises(FileNotFoundError, match="GATEBOOK_ROOT is .*typo'; allowed"):
+        root()
 
 
 @pytest.mark.parametrize("left_out", ["book", "_toc.yml"])

@@ -165,9 +165,9 @@ def test_a_number_of_workers_is_checked(shelf, cli):
     assert code == 2 and "workers is 0; allowed: an integer >= 1" in err
 
 
-def test_the_runs_of_a_profile_for_a_gpu_go_to_the_device_that_was_asked(shelf):
-    (block,) = chosen(None, "own")
-    assert {point.given["device"] for point in block.points()} == {"cpu"}
+def test_the_runs_of_a_profile_for_a_gpu_go_to_the_device_that_was_asked():
+    for block in chosen("memory/copy", "paper"):
+        assert {point.parameters["device"] for point in block.points()} == {"cpu"}
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,8 @@ def test_a_run_of_edited_code_is_named(checked, book, capsys):
     for commit in ("1a", "1b+"):
         file = book / f"data/results/first/laptop/{commit[:2]}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(run | {"metrics": {}, "commit": commit}))
+        own = {"parameters": {}, "metrics": {}, "commit": commit}
+        file.write_text(json.dumps(run | own))
     check()
     told = capsys.readouterr().err.splitlines()
     assert told == [

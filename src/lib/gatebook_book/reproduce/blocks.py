@@ -93,7 +93,9 @@ class Block:
         return [self._point(methods, seeds, device)] if missing else []
 
     def _point(self, methods: list[str], seeds: list[int], device: str) -> SweepPoint:
-        texts = self._texts(",".join(methods), *seeds) | {"device": device}
+        texts = self._texts(",".join(methods), *seeds)
+        if device != "cpu" or "device" in self.source.parameters():
+            texts["device"] = device  # the profile's own may be another
         names = ",".join(m + self.ending for m in methods)
         label = f"{self.page} {names} seed {','.join(map(str, seeds))}"
         return SweepPoint(self.page, self.profile, texts, label)
