@@ -290,6 +290,14 @@ def test_runs_of_two_seeds_leave_the_verdict_to_the_smaller_size(book):
     assert "; own, N = 5: no run; would settle it" in row.evidence
 
 
+def test_without_a_rule_of_its_own_a_size_needs_its_seeds_too():
+    whole = claim('median("UR") < 1', methods=["UR"], own={"not_waited_for": "all"})
+    waiting = of_profile(whole, "own")
+    few = runs_of("UR", 9, 9) + runs_of("LSTM", 9, 9, 9)
+    assert verdict(waiting, few, "own") == "no run"
+    assert verdict(waiting, few + [run("UR", 9, seed=2)], "own") == "undecided"
+
+
 def test_the_papers_own_size_can_contradict_a_claim():
     rule = 'median("UR") < 0.01'
     assert verdict(claim(rule), RUNS) == "differs (small)"

@@ -86,8 +86,12 @@ def verdict(claim: Claim, runs: list[Run], profile: str = "laptop") -> str:
 
 def _word(claim: Claim, runs: list[Run], profile: str) -> str:
     """The first rule that holds, whatever the runs' size."""
-    for word in RULES:
-        rule = getattr(claim, word)
+    rules = {word: getattr(claim, word) for word in RULES}
+    if not any(rules.values()):  # which would ask for the runs
+        for method in claim.methods:
+            if summary(claim, method, runs)["seeds"] < LEAST_SEEDS:
+                raise _NoRun(method)
+    for word, rule in rules.items():
         if rule is not None and _holds(rule, claim, runs):
             return word
     return OTHERWISE[profile]
