@@ -24,6 +24,7 @@ def test_parts_are_kept_apart():
 
 def test_a_number_of_numpy_is_the_same_seed():
     assert derive_seed("task", np.int64(3)) == derive_seed("task", 3)
+    assert derive_seed("task", True) != derive_seed("task", 1)
 
 
 def test_dropout_of_everything_has_a_gradient():

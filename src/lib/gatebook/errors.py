@@ -4,7 +4,7 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeGuard
 
 
 class DataError(RuntimeError):
@@ -67,13 +67,13 @@ def check_between(parameter: str, value: Any, low: float, high: float) -> None:
 
 def check_count(parameter: str, value: Any, least: int = 1) -> None:
     """Raise ``ValueError`` unless ``value`` is an integer of at least ``least``."""
-    if not _is_integer(value) or value < least:
+    if not is_integer(value) or value < least:
         raise ValueError(f"{parameter} is {value!r}; allowed: an integer >= {least}")
 
 
 def check_integer(parameter: str, value: Any) -> None:
     """Raise ``TypeError`` unless ``value`` is an integer; a bool does not count."""
-    if not _is_integer(value):
+    if not is_integer(value):
         raise TypeError(f"{parameter} is {value!r}; allowed: an integer")
 
 
@@ -100,6 +100,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
-def _is_integer(value: object) -> bool:
+def is_integer(value: object) -> TypeGuard[numbers.Integral]:
     """Python's and NumPy's integers; a truth value is not one."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)

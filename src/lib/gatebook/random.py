@@ -7,7 +7,6 @@ also changes the batches. Here each purpose has a generator of its own.
 
 import contextlib
 import hashlib
-import numbers
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gatebook.errors import check_integer
+from gatebook.errors import check_integer, is_integer
 
 
 def derive_seed(*parts: object) -> int:
@@ -23,7 +22,7 @@ def derive_seed(*parts: object) -> int:
 
     A number of NumPy counts as the integer that it is.
     """
-    plain = tuple(int(p) if isinstance(p, numbers.Integral) else p for p in parts)
+    plain = tuple(int(p) if is_integer(p) else p for p in parts)
     digest = hashlib.sha256(repr(plain).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

@@ -70,9 +70,8 @@ def run(
     the code is the same. When the code changes, new runs go beside the old ones.
     """
     started, given = time.monotonic(), _given(p or [])
-    source = find(page)
-    source.effective(profile, given)  # raises before the imports take their time
-    check_device("device", source.device(profile, given))
+    # It reads all parameters: a mistake is told before the imports take their time.
+    check_device("device", find(page).device(profile, given))
     from gatebook_book.pages.execute import run_page
 
     target = run_page(page, profile, given, fresh)

@@ -14,14 +14,17 @@ from gatebook.modern import starts
 from gatebook.rnn.module import GRU, LSTM, RNN
 
 AXES: dict[str, UnionType] = {
-    "activation": gates.Activation,
+    # The starts of the linear cells, too, which any module takes.
+    "activation": gates.Activation
+    | starts.LogUniform
+    | starts.Steps
+    | starts.Ring
+    | starts.Spaced
+    | starts.Graded,
     "auxiliary": gates.Auxiliary,
     "noise": gates.Noise,
     "gradient": gates.GradientRule,
 }
-LAWS = (starts.LogUniform, starts.Steps, starts.Ring, starts.Spaced, starts.Graded)
-"""Starts of the linear cells, which any module takes as an activation."""
-
 KINDS: dict[str, type[RNN] | type[nn.RNNBase]] = {
     "gatebook.LSTM": LSTM,
     "gatebook.GRU": GRU,
@@ -86,9 +89,7 @@ def gate(described: dict[str, Any]) -> Gate:
 
 def _known(axis: str) -> dict[str, Any]:
     """The library's classes on one axis, by name."""
-    kinds = AXES[axis].__args__
-    kinds += LAWS if axis == "activation" else ()
-    return {kind.__name__: kind for kind in kinds}
+    return {kind.__name__: kind for kind in AXES[axis].__args__}
 
 
 def _gate(gate: Gate) -> dict[str, Any]:
@@ -111,8 +112,8 @@ def _choice(axis: Any) -> list[Any]:
 def _forms(module: RNN) -> dict[str, Any]:
     """The papers' own forms, where one was chosen."""
     usual = {"gate_bias": "inside", "reset": "after", "single_bias": False}
-    own: dict[str, Any] = {name: getattr(module, name, usual[name]) for name in usual}
-    own["reset"] = getattr(module.core, "reset", "after")
+    places = {"reset": module.core}  # an LSTM's has none
+    own = {k: getattr(places.get(k, module), k, v) for k, v in usual.items()}
     return {name: value for name, value in own.items() if value != usual[name]}
 
 

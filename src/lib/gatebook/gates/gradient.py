@@ -7,6 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from gatebook.errors import check_choice, check_probability
+from gatebook.random import uniform
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class _Detach(Full):
     ) -> Bool[Tensor, "T *B"]:
         """True where the gradient is blocked: (T,) per step, (T, B) per example."""
         shape = (steps,) if self.per == "step" else (steps, batch)
-        return torch.rand(shape, generator=generator, device=generator.device) < self.p
+        return uniform(generator, *shape) < self.p
 
 
 def _blocked(state: Tensor, detached: Tensor | None) -> Tensor:

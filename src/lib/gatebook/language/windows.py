@@ -7,6 +7,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from gatebook.errors import check_count
+from gatebook.random import uniform
 
 
 class Columns(NamedTuple):
@@ -66,5 +67,5 @@ def draw_length(bptt: int, g: torch.Generator) -> int:
     deviation is 5. A fixed length would cut the text at the same places in every
     epoch, and no gradient would ever cross them.
     """
-    mean = bptt if torch.rand((), generator=g, device=g.device) < 0.95 else bptt / 2
+    mean = bptt if uniform(g) < 0.95 else bptt / 2
     return max(5, int(mean + 5 * torch.randn((), generator=g, device=g.device).item()))

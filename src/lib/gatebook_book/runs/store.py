@@ -138,6 +138,8 @@ class Store:
         """Those that are there, and are not to be made again."""
         since = 0.0 if self.folder else current().since
         found = _stored(files)
+        if not since:
+            return found
         return {k: run for k, run in found.items() if files[k].stat().st_mtime >= since}
 
     def _make(

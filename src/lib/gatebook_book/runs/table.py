@@ -67,13 +67,12 @@ def chosen(runs: list[Run], where: Iterable[str]) -> list[Run]:
         ValueError: for a condition without a value, or on what no run has.
     """
     known = {name for run in runs for name in _fields(run)}
-    every = bool(runs)
     for text in where:
         name, sign, values = text.partition("=")
         name = name.strip()
         if not sign or not values.strip():
             raise ValueError(f"where is {text!r}; allowed: name=value,value")
-        if every and name not in known:
+        if known and name not in known:
             raise ValueError(f"unknown field {name!r}; {suggest(name, sorted(known))}")
         wanted = values_of(f"where {name}", values)
         runs = [run for run in runs if _fits(run, name, wanted)]
