@@ -110,3 +110,11 @@ def test_words_and_vocabulary_are_checked(model, corpus):
     other = LanguageModel(9, 5, 6, num_layers=2, seed=1)
     with pytest.raises(ValueError, match="8 words; allowed: one with 9"):
         generate(other, corpus, "the", 1, seed=0)
+
+
+def test_a_model_with_weights_of_nan_writes_nothing(model, corpus):
+    with torch.no_grad():
+        model.embedding.weight[3, 0] = torch.nan
+    for temperature in (0, 1):
+        with pytest.raises(ValueError, match="a probability of NaN; allowed: weights"):
+            generate(model, corpus, "ark", 3, temperature=temperature, seed=0)

@@ -164,3 +164,22 @@ def test_bad_options_are_refused(options, message):
 def test_a_bad_dropout_is_refused():
     with pytest.raises(ValueError, match=r"dropouts\.hidden is 1\.5"):
         Dropouts(hidden=1.5)
+
+
+def test_begins_are_truths_of_the_shape_of_the_words(unchecked):
+    ours, ids = model(), words()
+    marks = torch.zeros(9, 2, dtype=torch.bool)
+    for begins in (marks.long(), marks[:4], marks[:, :1]):
+        with pytest.raises(
+            ValueError, match=r"begins is .* torch.bool of shape \(9, 2"
+        ):
+            ours(ids, ours.start(2), begins)
+
+
+def test_targets_are_words_one_for_each_output(unchecked):
+    ours, hidden = model(), torch.randn(4, 3, 32)
+    for loss in (ours.nll, ours.mean_nll):
+        with pytest.raises(ValueError, match=r"the shape \(3, 4\); allowed: \(4, 3\)"):
+            loss(hidden, words(3, 4))
+        with pytest.raises(ValueError, match="target has -100; allowed: ids from 0 on"):
+            loss(hidden, torch.full((4, 3), -100))

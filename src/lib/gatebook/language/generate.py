@@ -37,8 +37,8 @@ def generate(
 
     Raises:
         ValueError: for a prompt with an unknown word (write ``<unk>`` if you mean
-            it), another vocabulary, or a temperature that is negative, not finite or
-            not a number.
+            it), another vocabulary, a temperature that is negative, not finite or not
+            a number, or a model whose probabilities are NaN.
     """
     check_count("words", words)
     check_not_negative("temperature", temperature)
@@ -68,6 +68,10 @@ def _near(word: str, known: tuple[str, ...]) -> list[str]:
 def _draw(
     log_p: Float[Tensor, " V"], temperature: float, g: torch.Generator
 ) -> Int[Tensor, " 1"]:
+    if log_p.isnan().any():
+        raise ValueError(
+            "model gives words a probability of NaN; allowed: weights that are finite"
+        )
     if temperature == 0:
         return log_p.argmax()[None]
     # The highest is 0, so that a small temperature overflows to 0, not to infinity.

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from gatebook.errors import check_count, check_fraction
+from gatebook.errors import check_count, check_fraction, check_integer
 from gatebook.gates import Gate
 from gatebook.language.head import Adaptive, Head, Linear
 from gatebook.random import Streams, derive_seed, dropped
@@ -79,6 +79,7 @@ class LanguageModel(nn.Module):
 
     Raises:
         ValueError: for sizes, probabilities or names that are not allowed.
+        TypeError: for a seed that is not an integer.
 
     Example:
         >>> model = LanguageModel(50, 8, 16, gate="G2", seed=0)
@@ -108,6 +109,7 @@ class LanguageModel(nn.Module):
         sizes |= {"hidden_size": hidden_size, "num_layers": num_layers}
         for name, value in sizes.items():
             check_count(name, value)
+        check_integer("seed", seed)
         _check_ends(tied, cutoffs, width, hidden_size, num_layers)
         self.vocabulary_size, self.dropouts = vocabulary_size, dropouts
         self.streams = Streams(derive_seed(seed, "dropouts"))
@@ -166,7 +168,11 @@ class LanguageModel(nn.Module):
             begins: steps that predict the first word of an article, before which
                 the state is cleared; ``None`` where it is carried on. Weight drop
                 then draws again at such a step.
+
+        Raises:
+            ValueError: for ``begins`` of another kind or shape.
         """
+        _check_begins(ids, begins)
         x = self._embed(ids)
         new = []
         for depth, (layer, before) in enumerate(zip(self._lstms(), state, strict=True)):
@@ -178,7 +184,12 @@ class LanguageModel(nn.Module):
     def nll(
         self, hidden: Float[Tensor, "*N W"], target: Int[Tensor, "*N"]
     ) -> Float[Tensor, "*N"]:
-        """Minus the log-probability of each target, in nats."""
+        """Minus the log-probability of each target, in nats.
+
+        Raises:
+            ValueError: for targets of another shape, or below 0.
+        """
+        _check_targets(hidden, target)
         flat = self.head.nll(hidden.flatten(0, -2), target.flatten())
         return flat.view(target.shape)
 
@@ -186,6 +197,7 @@ class LanguageModel(nn.Module):
         self, hidden: Float[Tensor, "*N W"], target: Int[Tensor, "*N"]
     ) -> Float[Tensor, ""]:
         """The mean of `nll`, for training: quicker, and with less memory."""
+        _check_targets(hidden, target)
         return self.head.mean_nll(hidden.flatten(0, -2), target.flatten())
 
     def log_probabilities(self, hidden: Float[Tensor, "*N W"]) -> Float[Tensor, "*N V"]:
@@ -240,6 +252,27 @@ def _run(
             out, state = layer(x[first:last], state)
             outputs.append(out)
     return torch.cat(outputs), state
+
+
+def _check_begins(ids: Tensor, begins: Tensor | None) -> None:
+    """Integers would be inverted bit by bit, and fewer steps be read as all."""
+    if begins is None or (begins.dtype == torch.bool and begins.shape == ids.shape):
+        return
+    raise ValueError(
+        f"begins is {begins.dtype} of shape {tuple(begins.shape)}; allowed: torch.bool "
+        f"of shape {tuple(ids.shape)}, as ids"
+    )
+
+
+def _check_targets(hidden: Tensor, target: Tensor) -> None:
+    """Torch's cross-entropy would leave out a target of -100."""
+    if hidden.shape[:-1] != target.shape:
+        raise ValueError(
+            f"target has the shape {tuple(target.shape)}; allowed: "
+            f"{tuple(hidden.shape[:-1])}, as hidden but for its last axis"
+        )
+    if target.numel() and target.min() < 0:
+        raise ValueError(f"target has {int(target.min())}; allowed: ids from 0 on")
 
 
 def _check_ends(

@@ -29,7 +29,7 @@ class Perplexity:
     @property
     def value(self) -> float:
         """exp(loss): a uniform choice among this many words; infinite on overflow."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        return math.inf if self.loss >= 700 else math.exp(self.loss)  # NaN stays
 
     def __str__(self) -> str:
         return f"{self.value:.2f} over {self.tokens:,} tokens"
