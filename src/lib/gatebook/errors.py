@@ -3,6 +3,7 @@
 import difflib
 import math
 import numbers
+import reprlib
 from collections.abc import Iterable
 from typing import Any, TypeGuard
 
@@ -75,6 +76,13 @@ def check_integer(parameter: str, value: Any) -> None:
     """Raise ``TypeError`` unless ``value`` is an integer; a bool does not count."""
     if not is_integer(value):
         raise TypeError(f"{parameter} is {value!r}; allowed: an integer")
+
+
+def check_lines(parameter: str, value: object) -> None:
+    """Raise ``TypeError`` for one string: as a sequence it is its letters."""
+    if isinstance(value, str):
+        short = reprlib.repr(value)
+        raise TypeError(f"{parameter} is {short}; allowed: a sequence of strings")
 
 
 def check_flag(parameter: str, value: Any) -> None:

@@ -6,9 +6,11 @@ import sys
 import pytest
 import torch
 from gatebook.errors import DataError
+from gatebook.translate.artefact import Released
 from gatebook.translate.batches import batch_of, in_order, shuffled
 from gatebook.translate.bitext import from_files, made
 from gatebook.translate.corpus import encoded, learned
+from gatebook.translate.scores import chrf, tokenised_bleu
 from gatebook.translate.subwords import Subwords
 from gatebook.translate.words import joined, moses, moses_german
 
@@ -23,6 +25,31 @@ def written(folder, **parts):
         for file, text in zip(files[split], sides, strict=True):
             file.write_bytes(text if isinstance(text, bytes) else text.encode())
     return files
+
+
+def test_one_string_is_no_lines(unchecked):
+    one = "allowed: a sequence of strings"
+    with pytest.raises(TypeError, match=f"train, target is 'A b'; {one}"):
+        made("pairs", {"train": (["a b"], "A b")})
+    with pytest.raises(TypeError, match=f"lines is 'a b'; {one}"):
+        Subwords.learn("a b", 2)
+    for function in (chrf, tokenised_bleu):
+        with pytest.raises(TypeError, match=f"references is 'a'; {one}"):
+            function(["a"], "a")
+    with pytest.raises(TypeError, match=f"lines is 'a man'; {one}"):
+        Released(None, None, ("blanks", "blanks"), 9).translate("a man")
+
+
+def test_an_unknown_cut_is_named():
+    with pytest.raises(ValueError, match="unknown cuts 'mos'; did you mean 'moses'"):
+        made("pairs", {"train": (["a"], ["A"])}, cuts=("mos", "blanks"))
+
+
+def test_a_part_that_there_is_not_is_named():
+    with pytest.raises(ValueError, match="unknown part 'tset'; did you mean 'test'"):
+        corpus().lines("tset")
+    with pytest.raises(ValueError, match="count is -1; allowed: an integer >= 0"):
+        corpus().lines("test", -1)
 
 
 GOOD = ("a b\nc\n", "A B\nC\n")

@@ -16,6 +16,7 @@ from gatebook.card import figures, gate_words, table
 from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import describe, gate
 from gatebook.compress.file import distinct
+from gatebook.errors import check_lines
 from gatebook.files import FileError, to_json, write_atomic
 from gatebook.rnn.names import name_gates
 from gatebook.translate.base import TranslationModel
@@ -73,7 +74,9 @@ class Released(NamedTuple):
         Raises:
             ValueError: for a beam below 1, a negative α, or a model whose
                 probabilities are NaN.
+            TypeError: for one string in place of a sequence of them.
         """
+        check_lines("lines", lines)
         cut = CUTS[self.cuts[0]]
         sources = [self.subwords.encode(" ".join(cut(line))) for line in lines]
         full = [k for k, source in enumerate(sources) if source]

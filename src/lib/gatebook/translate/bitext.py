@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from gatebook.errors import DataError, check_choice, check_count
+from gatebook.errors import DataError, check_choice, check_count, check_lines
 from gatebook.language.lines import text_lines
 from gatebook.translate.words import CUTS
 
@@ -93,10 +93,16 @@ def made(
         facts: ``origin``, ``title``, ``licence``.
 
     Raises:
+        ValueError: for an unknown way to cut lines.
+        TypeError: for one string in place of lines.
         DataError: if the sides have unequal numbers of lines, or nothing is left.
     """
     parts, counts = {}, Counter[str]()
+    for cut in cuts:
+        check_choice("cuts", cut, CUTS)
     for split, sides in raw.items():
+        for side, lines in zip(Part._fields, sides, strict=True):
+            check_lines(f"{split}, {side}", lines)
         source, target = (
             [" ".join(CUTS[cut](line)) for line in lines]
             for cut, lines in zip(cuts, sides, strict=True)

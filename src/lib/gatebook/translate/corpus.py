@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from gatebook.errors import DataError, check_count
+from gatebook.errors import DataError, check_choice, check_count
 from gatebook.translate.bitext import Bitext, Part
 from gatebook.translate.subwords import EOS, Subwords
 
@@ -74,9 +74,21 @@ class Corpus:
         parts = sorted((k, v.source, v.target) for k, v in self.pairs.items())
         return hashlib.sha256(repr((self.subwords.sum, parts)).encode()).hexdigest()
 
+    def some(self, part: str, count: int | None) -> Pairs:
+        """The pairs of a part, or the first ``count`` of them.
+
+        Raises:
+            ValueError: for an unknown part, or a negative count.
+        """
+        check_choice("part", part, self.pairs)
+        if count is None:
+            return self.pairs[part]
+        check_count("count", count, least=0)
+        return self.pairs[part].first(count)
+
     def lines(self, part: str = "test", count: int | None = None) -> Part:
-        """The lines of a part's pairs, words joined by blanks."""
-        rows = self.pairs[part].lines[:count]
+        """The lines of a part's pairs as of `some`, words joined by blanks."""
+        rows = self.some(part, count).lines
         text = self.bitext.parts[part]
         return Part(*(tuple(side[k] for k in rows) for side in text))
 

@@ -29,10 +29,11 @@ def translations(
         count: how many pairs; all by default.
 
     Raises:
-        ValueError: for a corpus of another vocabulary, or a beam below 1.
+        ValueError: for a corpus of another vocabulary, an unknown part, a negative
+            count, or a beam below 1.
     """
     check_vocabulary(model, corpus)
-    sources = corpus.pairs[part].source[:count]
+    sources = corpus.some(part, count).source
     found = translate(model, sources, beam=beam, alpha=alpha)
     return [corpus.subwords.decode(ids) for ids in found]
 

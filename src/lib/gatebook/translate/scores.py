@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_lines
 
 ORDERS = 4
 """Longest n-gram of BLEU."""
@@ -151,6 +151,8 @@ def _taken(metric: Any, hypotheses: Sequence[str], references: Sequence[str]) ->
 
 
 def _check_equal(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    check_lines("hypotheses", hypotheses)
+    check_lines("references", references)
     if len(hypotheses) != len(references) or not references:
         raise ValueError(
             f"there are {len(hypotheses)} translations and {len(references)} "

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_lines
 
 EOS, UNKNOWN = 0, 1
 """Ids of the end of a sentence, which also fills up batches, and of the unknown."""
@@ -61,8 +61,10 @@ class Subwords:
         Raises:
             ImportError: without the package tokenizers.
             ValueError: for less than one merge.
+            TypeError: for one string in place of lines.
         """
         check_count("merges", merges)
+        check_lines("lines", lines)
         package = _tokenizers()
         lines = [_marked(line) for line in lines]
         letters = {letter for line in lines for letter in line if letter != " "}
