@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 import torch
-from gatebook.agents import Said, actor_critic, advantages
+from gatebook.agents import Said, act, actor_critic, advantages, build
+from gatebook.match import Episodes, Match
+from gatebook.random import generator
 
 
 def by_hand(rewards, values, after, discount, trace):
@@ -63,3 +65,30 @@ def test_a_certain_policy_has_entropy_zero_and_no_nan():
     loss, entropy = actor_critic(said, torch.tensor([[0]]), torch.ones(1, 1), 1.0, 1.0)
     loss.backward()
     assert entropy.item() == 0 and logits.grad.isfinite().all()
+
+
+def test_advantages_of_unequal_shapes_or_odd_rates_are_refused(unchecked):
+    one, zero = torch.ones(5, 3), torch.zeros(3)
+    for bad, words in (
+        (
+            (one, one[:, :1], zero, 0.9, 1.0),
+            r"values has the shape \(5, 1\); allowed: \(",
+        ),
+        (
+            (one, one, zero[:1], 0.9, 1.0),
+            r"after has the shape \(1,\); allowed: \(3,\)",
+        ),
+        ((one, one, zero, 1.1, 1.0), "discount is 1.1; allowed: a number from 0.0 to"),
+        ((one, one, zero, 0.9, -0.1), "trace is -0.1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            advantages(*bad)
+
+
+def test_an_unroll_has_a_step():
+    network, episodes, g = build("LSTM", 4), Episodes(Match(), 2, 0), generator(0)
+    with pytest.raises(ValueError, match="steps is 0; allowed: an integer >= 1"):
+        act(network, episodes, None, 0, g)
+    act(network, episodes, None, 99, g)
+    with pytest.raises(ValueError, match="over after 29 steps; allowed: new episodes"):
+        act(network, episodes, None, 1, g)

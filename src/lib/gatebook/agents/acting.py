@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.agents.network import Network
+from gatebook.errors import check_count
 from gatebook.match.features import REWARD_SCALE, encode
 from gatebook.match.rooms import MOVES
 from gatebook.match.world import Episodes
@@ -47,7 +48,12 @@ def act(
         state: of the network's core; ``None`` at the start of the episodes.
         steps: at most this many.
         g: draws the actions' noise.
+
+    Raises:
+        ValueError: for less than one step, or episodes that are over.
     """
+    check_count("steps", steps)
+    episodes.check_going_on()
     match, device = episodes.match, network.encoder.weight.device
     steps = min(steps, match.length - episodes.time)
     noise = gumbel((steps, episodes.batch_size, len(MOVES)), g).to(device)

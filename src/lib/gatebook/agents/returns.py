@@ -5,6 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gatebook.agents.network import Said
+from gatebook.errors import check_between
 
 
 def advantages(
@@ -26,6 +27,9 @@ def advantages(
         discount: γ, in [0, 1].
         trace: λ, in [0, 1].
 
+    Raises:
+        ValueError: for unequal shapes, or a γ or λ outside [0, 1].
+
     Source: Schulman et al. 2016, arXiv 1506.02438, eq. 16.
 
     Example:
@@ -33,6 +37,9 @@ def advantages(
         >>> advantages(rewards, values, torch.zeros(1), 0.5, 1.0)[:, 0]
         tensor([0.5000, 1.0000])
     """
+    _check_shapes(rewards, values, after)
+    check_between("discount", discount, 0.0, 1.0)
+    check_between("trace", trace, 0.0, 1.0)
     following = torch.cat([values[1:], after[None]])
     surprises = (rewards + discount * following - values).unbind()
     found, last = [], torch.zeros_like(after)
@@ -40,6 +47,17 @@ def advantages(
         last = surprise + discount * trace * last
         found.append(last)
     return torch.stack(found[::-1])
+
+
+def _check_shapes(rewards: Tensor, values: Tensor, after: Tensor) -> None:
+    """Raise ``ValueError`` where one would be spread over the steps of another."""
+    wanted = {"values": (values, rewards.shape), "after": (after, rewards.shape[1:])}
+    for name, (value, shape) in wanted.items():
+        if value.shape != shape:
+            raise ValueError(
+                f"{name} has the shape {tuple(value.shape)}; allowed: {tuple(shape)}, "
+                "as of rewards"
+            )
 
 
 def actor_critic(
