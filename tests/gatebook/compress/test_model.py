@@ -336,6 +336,19 @@ def test_names_that_a_model_lacks_are_refused(call, message):
         call(LSTM(3, 16, gate="UR"))
 
 
+@pytest.mark.parametrize(
+    "rules", [[], [Rule(Round(), gates=())], [Rule(Round(), layers=[])]]
+)
+def test_rules_for_nothing_are_refused(rules):
+    with pytest.raises(ValueError, match="rules is .*; allowed: one or more that name"):
+        compress.apply(LSTM(3, 16), rules)
+
+
+def test_a_step_too_small_for_the_weights_is_refused():
+    with pytest.raises(ValueError, match=r"step=1e-40, .* l0/ih/.* into NaN or infin"):
+        compress.rounded(LSTM(3, 16), step=1e-40)
+
+
 def test_one_name_for_layers_is_refused():
     with pytest.raises(TypeError, match="layers is 'l0'; allowed: a sequence"):
         compress.rounded(LSTM(3, 16), layers="l0")

@@ -140,8 +140,8 @@ def apply(model: nn.Module, rules: Sequence[Rule]) -> Compressed:
         rules: each names its weights; no weight may have two.
 
     Raises:
-        ValueError: for unknown gates or layers, for two rules on one weight, or for
-            weights that are not finite.
+        ValueError: for unknown gates or layers, for no rule or two on one weight, or
+            for weights that are not finite, before or after.
 
     Example:
         >>> from gatebook import LSTM
@@ -150,10 +150,14 @@ def apply(model: nn.Module, rules: Sequence[Rule]) -> Compressed:
         8
     """
     found = [(place, rule.scheme) for rule in rules for place in rule.places(model)]
+    if not found:
+        raise ValueError(f"rules is {rules!r}; allowed: one or more that name weights")
     _check_apart(model, [place for place, _ in found])
     again = copy.deepcopy(model).eval()
     state = again.state_dict()
-    forms = {place: scheme.encode(place.read(state)) for place, scheme in found}
+    forms = {
+        place: _stored(place, scheme, place.read(state)) for place, scheme in found
+    }
     for place, form in forms.items():
         place.write(state, form.decode())
     return Compressed(again, forms)
@@ -226,6 +230,16 @@ def _check_apart(model: nn.Module, places: list[Place]) -> None:
                     "one rule for each"
                 )
             taken.add((first[weight], place.first))
+
+
+def _stored(place: Place, scheme: Scheme, matrix: Tensor) -> Form:
+    form = scheme.encode(matrix)
+    if not form.decode().isfinite().all():
+        raise ValueError(
+            f"{scheme} turns {place.name} into NaN or infinity; allowed: one whose "
+            f"numbers {matrix.dtype} holds"
+        )
+    return form
 
 
 def _size(place: Place, form: Form, matrix: Tensor) -> Size:
