@@ -55,3 +55,10 @@ def test_an_environment_with_a_seed_leaves_torchs_generator_alone():
     before = torch.get_rng_state()
     MatchEnv().reset(seed=0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_before_the_first_reset_is_refused():
+    from gatebook.match.gym import MatchEnv
+
+    with pytest.raises(RuntimeError, match="no episode has begun; allowed: reset"):
+        MatchEnv().step(0)

@@ -44,6 +44,19 @@ def test_numpys_integers_are_integers(unchecked):
     assert match.describe() == Match().describe()
 
 
+def test_a_setting_of_odd_kinds_is_refused(unchecked):
+    for apple in ((), (1.0, 2.0, 3.0)):
+        with pytest.raises(ValueError, match="apple is .*; allowed: a reward, or two"):
+            Match(apple=apple)
+    with pytest.raises(TypeError, match="layout is 'passive'; allowed: Rooms, or None"):
+        Match(layout="passive")
+
+
+def test_rows_and_actions_may_be_lists(unchecked):
+    match = Match(explore=1, layout=Rooms(list(PASSIVE)))
+    assert Episodes(match, 2, 0).step([0, 1]).tolist() == [0, 0]
+
+
 def test_a_step_shares_no_array_with_its_caller():
     episodes, actions = Episodes(lane(), 2, 0), np.array([NORTH, SOUTH])
     reward = episodes.step(actions)

@@ -39,14 +39,23 @@ class _Played:
         self.pixels = spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
         self.moves = spaces.Discrete(len(MOVES))
         self._streams, self._number = Streams(), 0  # a seed is drawn if one is needed
+        self._episodes: Episodes | None = None
 
-    def begin(self, count: int, seed: int | None) -> Episodes:
+    @property
+    def episodes(self) -> Episodes:
+        """Those that are played; `begin` makes them."""
+        if self._episodes is None:
+            raise RuntimeError("no episode has begun; allowed: reset() before a step")
+        return self._episodes
+
+    def begin(self, count: int, seed: int | None) -> None:
         """The first episodes of a new seed, or the next ones of the present seed."""
         if seed is None:
             self._number += 1
         else:
             self._streams, self._number = Streams(seed), 0
-        return Episodes(self.match, count, self._streams.seed, "gym", self._number)
+        own = self._streams.seed, "gym", self._number
+        self._episodes = Episodes(self.match, count, *own)
 
 
 class MatchEnv(gymnasium.Env):
@@ -65,12 +74,21 @@ class MatchEnv(gymnasium.Env):
         self.action_space = self.played.moves
         self.render_mode = render_mode
 
+    @property
+    def episodes(self) -> Episodes:
+        """The episodes that are played.
+
+        Raises:
+            RuntimeError: before the first `reset`.
+        """
+        return self.played.episodes
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ndarray, dict[str, Any]]:
         """Begin an episode; returns the first picture."""
         super().reset(seed=seed)
-        self.episodes = self.played.begin(1, seed)
+        self.played.begin(1, seed)
         return self.episodes.pixels()[0], self._info()
 
     def step(self, action: Any) -> tuple[ndarray, float, bool, bool, dict[str, Any]]:
@@ -106,12 +124,21 @@ class MatchVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.played.pixels, num_envs)
         self.action_space = batch_space(self.played.moves, num_envs)
 
+    @property
+    def episodes(self) -> Episodes:
+        """The episodes that are played.
+
+        Raises:
+            RuntimeError: before the first `reset`.
+        """
+        return self.played.episodes
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[ndarray, dict[str, Any]]:
         """Begin the episodes; returns the first pictures."""
         super().reset(seed=seed)
-        self.episodes = self.played.begin(self.num_envs, seed)
+        self.played.begin(self.num_envs, seed)
         return self.episodes.pixels(), _counts(self.episodes)
 
     def step(

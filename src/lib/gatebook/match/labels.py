@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.match.features import FEATURES, encode
 from gatebook.match.players import uniform
 from gatebook.match.setting import Match
@@ -48,6 +48,7 @@ class Labelled:
     steps_read = 1
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         check_count("batch_size", self.batch_size)
         check_count("validation_size", self.validation_size)
 
@@ -58,6 +59,7 @@ class Labelled:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """What a walker sees (E + D + 1, B, features), and the switch (1, B)."""
+        check_integer("step", step)
         return self._make(self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

@@ -114,7 +114,8 @@ class Rooms:
     def __post_init__(self):
         wanted = (("explore", "cp", 1), ("apples", "a", 0), ("switches", "s", 2))
         for name, own, least in wanted:
-            room = getattr(self, name)
+            room = tuple(getattr(self, name))  # a list has no hash
+            object.__setattr__(self, name, room)
             _check_rows(name, room, f"#+ {own}")
             _check_holds(name, room, "+", 1)
             _check_holds(name, room, own, least)

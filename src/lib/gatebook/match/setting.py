@@ -46,6 +46,7 @@ class Match:
 
     Raises:
         ValueError: for a value that is not allowed, or rooms too small for it.
+        TypeError: for a layout that is not `Rooms`, or a flag that is none.
 
     Example:
         >>> Match("passive").length
@@ -74,11 +75,12 @@ class Match:
         check_integer("colours", self.colours)
         for name in COUNTS:  # a comparison with NumPy's integers adds up as a truth
             object.__setattr__(self, name, int(getattr(self, name)))
-        for value in self.apple if isinstance(self.apple, tuple) else (self.apple,):
-            check_not_negative("apple", value)
+        self._check_apple()
         check_not_negative("right", self.right)
         check_not_negative("wrong", self.wrong)
         check_flag("shuffled", self.shuffled)
+        if not isinstance(self.layout, Rooms | None):
+            raise TypeError(f"layout is {self.layout!r}; allowed: Rooms, or None")
         self._check_colours()
         self._check_apples()
 
@@ -138,6 +140,13 @@ class Match:
                 f"colours is {self.colours}, but switches has {self.switches} of 's'; "
                 "allowed: at least one colour for each"
             )
+
+    def _check_apple(self) -> None:
+        values = self.apple if isinstance(self.apple, tuple) else (self.apple,)
+        if len(values) not in (1, 2):
+            raise ValueError(f"apple is {self.apple!r}; allowed: a reward, or two")
+        for value in values:
+            check_not_negative("apple", value)
 
     def _check_apples(self) -> None:
         room = len(places(self.rooms.apples, "a"))

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from numpy import ndarray
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.match.rooms import MOVES, VIEW, Place, Room, board, corner, places
 from gatebook.match.setting import Match
 from gatebook.random import generator, integers, uniform
@@ -60,6 +60,7 @@ class Episodes:
         answer: (B,) the place of the switch that has the cue's colour.
 
     Raises:
+        TypeError: for a seed that is not an integer.
         ValueError: for a batch of less than one; in `step`, for an action that there is
             not, or one after the end.
 
@@ -72,6 +73,7 @@ class Episodes:
 
     def __init__(self, match: Match, batch_size: int, seed: int, *name: object):
         check_count("batch_size", batch_size)
+        check_integer("seed", seed)
         self.match, self.batch_size, self._name = match, batch_size, (seed, *name)
         self._plan = plan(match)
         self.rows = np.arange(batch_size)
@@ -221,12 +223,16 @@ class Episodes:
         self.score += reward
         return reward
 
-    def _check(self, actions: ndarray) -> None:
+    def check_going_on(self) -> None:
+        """Raise ``ValueError`` after the last step."""
         if self.done:
             raise ValueError(
                 f"the episodes are over after {self.match.length} steps; allowed: new "
                 "episodes"
             )
+
+    def _check(self, actions: ndarray) -> None:
+        self.check_going_on()
         if actions.shape != (self.batch_size,) or actions.dtype.kind not in "iu":
             raise ValueError(
                 f"actions are {actions.dtype} of shape {actions.shape}; allowed: "

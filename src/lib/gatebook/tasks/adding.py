@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.random import generator, integers, uniform
 
 
@@ -34,12 +34,14 @@ class Adding:
     steps_read = 1
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         check_count("length", self.length, least=2)
         check_count("batch_size", self.batch_size)
         check_count("validation_size", self.validation_size)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Input (N, B, 2): number and mark; target (1, B)."""
+        check_integer("step", step)
         return self._make(self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_choice, check_count
+from gatebook.errors import check_choice, check_count, check_integer
 from gatebook.random import generator, integers
 
 TOKENS = 10
@@ -52,6 +52,7 @@ class Copy:
     validation_size: int = 256
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         check_choice("form", self.form, ("one-hot", "scalar"))
         for name in ("length", "batch_size", "validation_size"):
             check_count(name, getattr(self, name))
@@ -75,6 +76,7 @@ class Copy:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Input (N + 20, B, input_size) and target (steps_read, B)."""
+        check_integer("step", step)
         if self.pool is None:
             return self._make(_tokens(self.batch_size, self.seed, "train", step))
         g = generator(self.seed, "copy", "choice", step)

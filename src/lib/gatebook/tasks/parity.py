@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.random import generator, integers
 
 
@@ -45,6 +45,7 @@ class Parity:
     output_size = 2
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         for name in ("length", "batch_size", "validation_size"):
             check_count(name, getattr(self, name))
         check_count("longer", self.longer, least=self.length)
@@ -56,6 +57,7 @@ class Parity:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Input (N, B, 2), one-hot bits; target (N, B), 1 where the ones are odd."""
+        check_integer("step", step)
         return self._make(self.length, self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

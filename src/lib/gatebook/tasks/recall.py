@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.random import generator, integers, uniform
 
 NOTHING = -100
@@ -51,6 +51,7 @@ class Recall:
     validation_size: int = 256
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         for name in ("pairs", "batch_size", "validation_size"):
             check_count(name, getattr(self, name))
         check_count("length", self.length, least=3 * self.pairs)
@@ -77,6 +78,7 @@ class Recall:
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Input (T, B, V), one-hot; target (T - 2P, B), -100 where none is."""
+        check_integer("step", step)
         return self._make(self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

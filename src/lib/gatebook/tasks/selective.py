@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, check_integer
 from gatebook.random import generator, integers, uniform
 from gatebook.tasks.copy import BLANK, MARKER, SYMBOLS, TOKENS
 
@@ -47,11 +47,13 @@ class SelectiveCopy:
     steps_read = TOKENS
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         for name in ("length", "batch_size", "validation_size"):
             check_count(name, getattr(self, name))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Input (N + 20, B, 10), one-hot, and target (10, B)."""
+        check_integer("step", step)
         return self._make(self.batch_size, "train", step)
 
     def validation(self) -> list[tuple[Tensor, Tensor]]:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from gatebook.errors import check_count, check_flag, check_fraction
+from gatebook.errors import check_count, check_flag, check_fraction, check_integer
 from gatebook.gates import Gate
 from gatebook.random import Streams, derive_seed
 from gatebook.rnn.module import LSTM
@@ -75,6 +75,7 @@ class TranslationModel(nn.Module):
             check_count(name, value)
         check_fraction("dropout", dropout)
         check_flag("tied", tied)
+        check_integer("seed", seed)
         self.vocabulary_size, self.width = vocabulary_size, width
         self.hidden_size, self.num_layers = hidden_size, num_layers
         self.dropout, self.tied = float(dropout), tied

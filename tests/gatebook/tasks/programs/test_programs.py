@@ -298,3 +298,9 @@ def test_an_answer_that_is_too_long_is_refused():
         Programs("addition").encode_answers(["1", "12345"])
     with pytest.raises(ValueError, match="texts is empty"):
         Programs("addition").encode_texts([])
+
+
+def test_none_are_none():
+    assert Programs().programs(0, 0) == []
+    with pytest.raises(ValueError, match="count is -1; allowed: an integer >= 0"):
+        Programs().programs(0, -1)

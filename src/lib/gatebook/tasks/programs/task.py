@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gatebook.errors import check_choice, check_count
+from gatebook.errors import check_choice, check_count, check_integer
 from gatebook.random import derive_seed
 from gatebook.tasks.base import Batch
 from gatebook.tasks.programs import sonnet, zaremba
@@ -69,6 +69,7 @@ class Programs:
     padded = True
 
     def __post_init__(self):
+        check_integer("seed", self.seed)
         check_choice("dialect", self.dialect, DIALECTS)
         check_choice("kind", self.kind, self._language.KINDS)
         for name in ("length", "nesting", "batch_size", "validation_size"):
@@ -122,7 +123,10 @@ class Programs:
 
     def programs(self, step: int, count: int | None = None) -> list[Program]:
         """The programs of a training step, ``batch_size`` of them by default."""
-        return self._draw(count or self.batch_size, self.curriculum, step, "train")
+        check_integer("step", step)
+        count = self.batch_size if count is None else count
+        check_count("count", count, least=0)
+        return self._draw(count, self.curriculum, step, "train")
 
     def validation(self) -> list[Batch]:
         """Programs of all levels, drawn as in Mix; training never drew them."""
