@@ -54,7 +54,7 @@ class _Vector(Cell):
     ) -> tuple[Tensor, Tensor]:
         self._note(effective_forget=f)
         states = linear_recurrence(*held(f, b, real), h)
-        return states, states[-1]
+        return states, states[-1].clone()  # not a part of the output
 
 
 class MinGRU(_Vector):
@@ -350,4 +350,4 @@ class RGLRU(Cell):
         self._note(effective_forget=f)
         b = scale * pre["input"].sigmoid() * wide(u)
         states = linear_recurrence(*held(f, b, real), state)
-        return states, states[-1]
+        return states, states[-1].clone()  # not a part of the output
