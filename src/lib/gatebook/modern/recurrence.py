@@ -65,7 +65,7 @@ def linear_recurrence(
     return _Recur.apply(a, b, h0)
 
 
-def check(a: Any, b: Any, h0: Any) -> None:
+def check(a: Any, b: Any, h0: Any = None) -> None:
     """Raise unless the three are tensors that fit each other; ``h0`` may be missing."""
     check_tensor(a, "a")
     if a.dim() == 0 or len(a) == 0:
