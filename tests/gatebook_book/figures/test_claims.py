@@ -85,6 +85,14 @@ def test_a_tally_of_a_tables_own_verdicts_counts_them():
     assert words.endswith("● reproduced × 1 ◐ partly × 2")
 
 
+def test_the_tally_at_the_papers_size_leaves_small_runs_and_claims_without_one_out():
+    words = ["undecided", "agrees (small)", "reproduced", "no run", "undecided"]
+    found = tree(claims.tally_at_size([row(word) for word in words])).itertext()
+    text = "".join(found).replace("\xa0", " ")
+    assert text.startswith("3 of 5 claims are judged at the paper's own model")
+    assert text.endswith("● reproduced × 1 ? undecided × 2")
+
+
 def test_a_method_whose_runs_all_diverged_is_named():
     found = tree(claims.table([row(values={"UR": []}, diverged=3)]))
     assert "diverged" in "".join(found.find(".//svg").itertext())
