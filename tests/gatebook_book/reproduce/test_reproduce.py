@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,8 +12,9 @@ from gatebook.rnn.module import LSTM
 from gatebook.tasks import Adding
 from gatebook.training import Plan, build, fit
 from gatebook_book.reproduce import work
-from gatebook_book.reproduce.blocks import blocks, chosen
+from gatebook_book.reproduce.blocks import blocks, chosen, commands
 from gatebook_book.reproduce.calibrate import seconds_per_step
+from gatebook_book.runs.claims import claims
 from gatebook_book.runs.store import Store
 
 TRAINING = """
@@ -55,7 +57,8 @@ def shelf(book):
     """The small book, whose first page trains, with claims and one block of runs."""
     page = book / "book/first.md"
     head = page.read_text().split("from gatebook.gates")[0]
-    head = head.replace("fast: bool", "seeds: list[int] = [0]  # runs\nfast: bool")
+    more = 'seeds: list[int] = [0]  # runs\ndevice: str = "cpu"  # where\n'
+    head = head.replace("fast: bool", f"{more}fast: bool")
     page.write_text(f"{head}{TRAINING}\n```\n")
     own = "first: {steps: 7, gates: [LSTM, UR], seeds: [0, 1]}\n"
     (book / "book/profiles/own.yaml").write_text(own)
@@ -78,12 +81,12 @@ def test_what_is_missing_and_whom_it_concerns(shelf):
     (block,) = blocks()
     assert block.missing() == [("LSTM", 0), ("UR", 0), ("LSTM", 1)]
     assert [claim.claim for claim in block.decides()] == ["UR adds"]
-    assert [p.label for p in block.points()] == [
+    assert [p.label for p in work.points([block], "cpu")] == [
         "first LSTM seed 0",
         "first UR seed 0",
         "first LSTM seed 1",
     ]
-    (together,) = block.points("cuda")
+    (together,) = work.points([block], "cuda")
     assert together.label == "first LSTM,UR seed 0,1"
 
 
@@ -108,6 +111,17 @@ def test_workers_share_the_runs(shelf, monkeypatch, workers, turns):
     (task,) = work.tasks(blocks(), "cpu", workers)
     assert task.missing == 4
     assert task.seconds == turns * (work.STARTUP + 7 * 2.0)
+
+
+def test_the_command_of_a_claim_repeats_its_runs_and_no_others(shelf):
+    (claim,) = claims("first")
+    fewer = replace(claim, methods=["UR"])
+    (block,) = blocks()
+    command = block.again(fewer)
+    assert commands(claim, "own") == block.again(claim)
+    assert command.startswith("gatebook run first --profile own --fresh -p ")
+    assert "-p gates=UR " in command and command.endswith("-p seeds=0,1")
+    assert commands(claim, "laptop") == ""
 
 
 def test_a_page_or_a_part_of_a_claim_chooses(shelf):
@@ -189,8 +203,8 @@ def test_a_number_of_workers_is_checked(shelf, cli):
 
 
 def test_the_runs_of_a_profile_for_a_gpu_go_to_the_device_that_was_asked():
-    for block in chosen("memory/copy", "paper"):
-        assert {point.parameters["device"] for point in block.points()} == {"cpu"}
+    points = work.points(chosen("memory/copy", "paper"), "cpu")
+    assert {point.parameters["device"] for point in points} == {"cpu"}
 
 
 @pytest.mark.parametrize(

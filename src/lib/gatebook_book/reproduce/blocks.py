@@ -1,5 +1,6 @@
 """What there is to run, in which order: the blocks of ``book/reproduce.yaml``."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,6 @@ from gatebook_book.pages.pages import PROFILES, Page, find, page_names
 from gatebook_book.paths import root
 from gatebook_book.runs.claims import Claim, claims, of_profile, pages
 from gatebook_book.runs.store import load
-from gatebook_book.sweep.point import SweepPoint
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Block:
         if len(self.shape) != 4:
             raise ValueError(f"shape is {self.shape}; allowed: [T, batch, in, hidden]")
         for method in self.methods:  # raises for a parameter that the page lacks
-            self.source.effective(self.profile, self._texts(method, self.seeds[0]))
+            self.source.effective(self.profile, self.texts([method], self.seeds[:1]))
 
     @property
     def source(self) -> Page:
@@ -83,27 +83,18 @@ class Block:
         }
         return [(m, s) for m, s in self.wanted() if (m + self.ending, s) not in stored]
 
-    def points(self, device: str = "cpu") -> list[SweepPoint]:
-        """The page at each missing run; on a GPU one point, with all models at once."""
-        missing = self.missing()
-        if not device.startswith("cuda"):
-            return [self._point([m], [s], device) for m, s in missing]
-        methods = [m for m in self.methods if m in {m for m, _ in missing}]
-        seeds = sorted({s for _, s in missing})
-        return [self._point(methods, seeds, device)] if missing else []
-
-    def _point(self, methods: list[str], seeds: list[int], device: str) -> SweepPoint:
-        texts = self._texts(",".join(methods), *seeds)
-        if device != "cpu" or "device" in self.source.parameters():
-            texts["device"] = device  # the profile's own may be another
-        names = ",".join(m + self.ending for m in methods)
-        label = f"{self.page} {names} seed {','.join(map(str, seeds))}"
-        return SweepPoint(self.page, self.profile, texts, label)
-
-    def _texts(self, methods: str, *seeds: int) -> dict[str, str]:
-        """Parameters as typed."""
-        own = {self.parameter: methods, "seeds": ",".join(map(str, seeds))}
+    def texts(self, methods: list[str], seeds: list[int]) -> dict[str, str]:
+        """The page's parameters for some of the runs, as typed."""
+        own = {self.parameter: ",".join(methods), "seeds": ",".join(map(str, seeds))}
         return dict(self.given) | own
+
+    def again(self, claim: Claim) -> str:
+        """The command that repeats the runs of a claim; what is stored stays."""
+        names = of_profile(claim, self.profile).methods
+        methods = [m for m in self.methods if m + self.ending in names]
+        given = self.texts(methods, self.seeds).items()
+        words = ["gatebook", "run", self.page, "--profile", self.profile, "--fresh"]
+        return shlex.join(words + [w for k, v in given for w in ("-p", f"{k}={v}")])
 
     def decides(self) -> Iterator[Claim]:
         """The claims that need one of these runs."""
@@ -115,6 +106,12 @@ class Block:
             fits = all(own.where.get(k, v) == v for k, v in self.runs.items())
             if own.metric and fits and names & set(own.methods):
                 yield claim
+
+
+def commands(claim: Claim, profile: str) -> str:
+    """What repeats the runs of a claim; nothing where no block has them."""
+    found = [b for b in blocks() if b.profile == profile and b.page == claim.page]
+    return " && ".join(b.again(claim) for b in found if claim in b.decides())
 
 
 def file() -> Path:

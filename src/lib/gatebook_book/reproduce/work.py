@@ -152,6 +152,27 @@ def points(blocks: list[Block], device: str) -> list[SweepPoint]:
     """All that is missing, in order, each run once."""
     made: dict[str, SweepPoint] = {}
     for block in blocks:
-        for point in block.points(device):
+        for point in _points(block, device):
             made.setdefault(f"{point.page} {point.profile} {point.key}", point)
     return list(made.values())
+
+
+def _points(block: Block, device: str) -> list[SweepPoint]:
+    """The page at each missing run; on a GPU one point, with all models at once."""
+    missing = block.missing()
+    if not device.startswith("cuda"):
+        return [_point(block, [m], [s], device) for m, s in missing]
+    methods = [m for m in block.methods if m in {m for m, _ in missing}]
+    seeds = sorted({s for _, s in missing})
+    return [_point(block, methods, seeds, device)] if missing else []
+
+
+def _point(
+    block: Block, methods: list[str], seeds: list[int], device: str
+) -> SweepPoint:
+    texts = block.texts(methods, seeds)
+    if device != "cpu" or "device" in block.source.parameters():
+        texts["device"] = device  # the profile's own may be another
+    names = ",".join(m + block.ending for m in methods)
+    label = f"{block.page} {names} seed {','.join(map(str, seeds))}"
+    return SweepPoint(block.page, block.profile, texts, label)

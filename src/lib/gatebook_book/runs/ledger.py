@@ -12,6 +12,7 @@ from typing import Any
 
 import simpleeval
 
+from gatebook_book.reproduce.blocks import commands
 from gatebook_book.runs.claims import RULES, Claim, claims, of_profile, pages
 from gatebook_book.runs.history import last_change, with_rule
 from gatebook_book.runs.statistics import best_rate, in_words, median_of
@@ -301,7 +302,7 @@ def _row(claim: Claim, kept: Kept) -> Row:
     judge = judge or (found[0] if found else _size(claim, PROFILES[-1], []))
     command = f"gatebook run {claim.page} --profile {judge.profile} --fresh"
     if judge.profile == "own":  # whose grid is not run as a whole
-        command = f"gatebook reproduce {claim.page}"
+        command = commands(claim, "own") or command
     return Row(
         claim=claim.claim,
         quote=claim.quote,
