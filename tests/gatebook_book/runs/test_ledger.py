@@ -160,6 +160,7 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     file = tmp_path / "book" / "claims" / "memory" / "copy.yaml"
     file.parent.mkdir(parents=True)
+    (tmp_path / "book" / "reproduce.yaml").write_text("")
 
     def write(*entries, runs=(), profile="laptop"):
         file.write_text(yaml.safe_dump(list(entries)))
