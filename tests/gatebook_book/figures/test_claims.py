@@ -65,6 +65,27 @@ def test_each_run_is_a_dot_on_a_line_that_the_pages_rows_share():
     assert pictures[0].get("aria-label").startswith("UR 0.2")
 
 
+@pytest.mark.parametrize("values", [[0.1, 1.0, 10.0], [1.0, 2.0, 3.0]])
+def test_over_more_than_a_decade_equal_factors_are_equally_far_apart(values):
+    picture = tree(claims.table([row(values={"UR": values})])).find(".//svg")
+    a, b, c = (float(dot.get("cx")) for dot in picture.findall("circle"))
+    assert c > b > a and b - a == pytest.approx(c - b, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "kind, verdicts",
+    [
+        ("agrees", ["reproduced", "agrees (small)"]),
+        ("partly", ["partly", "partly (small)"]),
+        ("differs", ["contradicted", "differs (small)"]),
+        ("open", ["undecided", "no run"]),
+    ],
+)
+def test_a_verdict_has_the_colour_of_its_direction_at_any_size(kind, verdicts):
+    for verdict in verdicts:
+        assert f"claim-chip claim-{kind}" in claims.chip(verdict)
+
+
 def test_beside_the_dots_is_the_median_also_of_an_even_number_of_runs():
     found = tree(claims.table([row(values={"UR": [0.0, 1.0, 2.0, 9.0]})]))
     words = [text.text for text in found.find(".//svg").iter("text")]
