@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import beartype
+import jaxtyping
 from jaxtyping import install_import_hook
 
 # An int will do for a float, as type checkers have it (PEP 484). The hook wants the
@@ -36,6 +37,12 @@ from xdist.scheduler import LoadFileScheduling  # noqa: E402
 def same_numbers() -> None:
     """Every test draws the same numbers whatever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """The library as users have it: nothing checks its annotations."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -62,6 +62,8 @@ BAD = [
     ({"hidden_size": 0}, "hidden_size is 0"),
     ({"code": 0}, "code is 0"),
     ({"actions": 0}, "actions is 0"),
+    ({"batch_first": True}, "core.batch_first is True; allowed: False, since an"),
+    ({"bidirectional": True}, "core.bidirectional is True"),
     ({"gat": "UR"}, "unknown option of LSTM 'gat'; did you mean 'gate'"),
 ]
 
@@ -88,3 +90,8 @@ def test_any_module_called_as_an_lstm_may_be_the_core():
     with evaluating(network):
         logits, (h, _) = network.step(torch.zeros(2, FEATURES))
     assert logits.shape == (2, 4) and h.shape == (2, 2, 5)
+
+
+def test_a_core_reads_the_encoders_code():
+    with pytest.raises(ValueError, match="core.input_size is 12; allowed: code, which"):
+        Network(LSTM(12, 5))

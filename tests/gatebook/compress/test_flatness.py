@@ -104,3 +104,14 @@ def test_a_weight_without_a_gradient_stays():
     wanted = sharpness(nn.LSTM(6, 16, 2), lambda m: m.weight_ih_l0.square().sum(), 0.1)
     assert wanted > 0
     assert sharpness(model, lambda m: m.weight_ih_l0.square().sum(), 0.1) > 0
+
+
+def test_shared_weights_are_moved_once():
+    model = nn.ModuleDict({name: LSTM(2, 4) for name in "ab"})
+    model["b"].weight_ih_l0 = model["a"].weight_ih_l0
+    model["b"].weight_hh_l0 = model["a"].weight_hh_l0
+    x = torch.randn(5, 3, 2)
+    loss = lambda m: m["a"](x)[0].square().mean() + 0 * m["b"](x)[0].sum()  # noqa: E731
+    alone = sharpness(model["a"], lambda m: m(x)[0].square().mean(), 0.1)
+    assert sharpness(model, loss, 0.1) == pytest.approx(alone)
+    assert sharpness(model, loss, 0.1, layers=["b.l0"]) == pytest.approx(alone)

@@ -268,6 +268,29 @@ def test_a_papers_own_form_comes_back(option, tmp_path):
             compress.load(tmp_path / "m", GRU(3, 8, gate="UR"))
 
 
+class Twins(nn.Module):
+    """Two layers with the same weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = LSTM(6, 16), LSTM(6, 16)
+        self.b.weight_ih_l0, self.b.weight_hh_l0 = self.a.all_weights[0][:2]
+
+    def forward(self, x):
+        return self.a(x)[0] + self.b(x)[0]
+
+
+def test_a_shared_weight_is_compressed_once(tmp_path):
+    small = compress.low_rank(Twins(), 2)
+    assert len(small.forms) == 4
+    small.save(tmp_path / "m")
+    again = compress.load(tmp_path / "m", Twins())
+    assert_same_outputs(again, small.model, torch.randn(5, 2, 6))
+    rules = [Rule(LowRank(2), layers=["a.l0"]), Rule(Round(), layers=["b.l0"])]
+    with pytest.raises(ValueError, match=r"of 'b\.weight_ih_l0' twice; allowed: one"):
+        compress.apply(Twins(), rules)
+
+
 def test_the_name_of_the_gate_is_not_counted():
     whole = compress.quantised(LSTM(3, 8, gate="UR"), 8).whole
     assert whole.numbers_before == 4 * 8 * (3 + 8 + 2)
@@ -337,8 +360,15 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path):
         compress.load(file, LSTM(3, 16))
     wide = Tied()
     wide.head = nn.Linear(16, 51)
-    with pytest.raises(ValueError, match="(?s)into does not fit .*size mismatch"):
+    before = {name: value.clone() for name, value in wide.state_dict().items()}
+    words = r"into does not fit .*: 'head\.\w+' has the shape \(51.*; allowed: \(50"
+    with pytest.raises(ValueError, match=words):
         compress.load(file, wide)
+    wide.more = nn.Linear(1, 1)
+    with pytest.raises(ValueError, match=r"fit .*: into alone has 'more\.bias'; allow"):
+        compress.load(file, wide)
+    # Nothing has been written into it.
+    assert all(torch.equal(wide.state_dict()[n], v) for n, v in before.items())
 
 
 @pytest.mark.parametrize("kind", [LSTM, nn.LSTM, nn.GRU])

@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from gatebook import reference
 from gatebook.language import perplexity as module
 from gatebook.language import reading
+from gatebook.language.cache import cached_perplexity
+from gatebook.language.cache import read as cache_read
 from gatebook.language.model import LanguageModel
 from gatebook.language.perplexity import part_perplexity, perplexity
 
@@ -107,3 +109,17 @@ def test_bad_arguments_are_refused(model, text):
         part_perplexity(model, small(), "dev")
     with pytest.raises(ValueError, match="tokens of the text is 3"):
         perplexity(model, text[:3], eos=0, batch_size=4)
+
+
+@pytest.mark.parametrize("function", [perplexity, cached_perplexity, cache_read])
+def test_ids_that_the_model_does_not_have_are_refused(model, function):
+    for bad in (-1, 20):
+        with pytest.raises(ValueError, match=f"ids has {bad}; allowed: from 0 to 19"):
+            function(model, torch.tensor([3, bad]), eos=0)
+        with pytest.raises(ValueError, match=f"eos is {bad}; allowed: .* 0 to 19"):
+            function(model, torch.tensor([3]), eos=bad)
+
+
+def test_ids_are_integers(model):
+    with pytest.raises(ValueError, match="ids are torch.float32 .* a row of integers"):
+        reading.check_ids(model, torch.tensor([3.7]), 0)

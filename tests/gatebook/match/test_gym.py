@@ -3,6 +3,7 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gatebook.match import Match
 
 
@@ -46,3 +47,11 @@ def test_a_batch_ends_together_and_resets_nothing_by_itself():
     first = envs.reset(seed=0)[0]
     second, third = envs.reset()[0], envs.reset()[0]
     assert not np.array_equal(second, third) and first.shape == second.shape
+
+
+def test_an_environment_with_a_seed_leaves_torchs_generator_alone():
+    from gatebook.match.gym import MatchEnv
+
+    before = torch.get_rng_state()
+    MatchEnv().reset(seed=0)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -38,6 +38,20 @@ def test_each_phase_has_its_number_of_pictures():
         episodes.step(np.array([NORTH]))
 
 
+def test_numpys_integers_are_integers(unchecked):
+    match = Match(explore=np.int64(5), delay=np.int64(20))
+    assert run(match, *[NORTH] * 25)[0].phase == 2
+    assert match.describe() == Match().describe()
+
+
+def test_a_step_shares_no_array_with_its_caller():
+    episodes, actions = Episodes(lane(), 2, 0), np.array([NORTH, SOUTH])
+    reward = episodes.step(actions)
+    actions[:], reward[:] = EAST, 7
+    assert episodes.last_action.tolist() == [NORTH, SOUTH]
+    assert episodes.last_reward.tolist() == [0, 0]
+
+
 def test_without_apples_the_switches_follow_the_cue():
     episodes, _ = run(Match(explore=1, delay=0), NORTH)
     assert episodes.phase == 2 and (episodes.window >= FIRST).sum() == 2 * 4

@@ -84,3 +84,10 @@ def test_damaged_files_are_refused(tmp_path):
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(FileError, match="altered"):
         read(tmp_path)
+
+
+def test_the_weights_keep_their_precision(tmp_path):
+    model = a_model().double()
+    release(tmp_path, model, corpus(), {})
+    again = read(tmp_path).model.state_dict()
+    assert all(torch.equal(again[k], v) for k, v in model.state_dict().items())

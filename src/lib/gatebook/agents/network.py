@@ -59,13 +59,13 @@ class Network(nn.Module):
     so that each head has a hidden layer.
 
     Arguments:
-        core: a recurrent module, time first.
+        core: a recurrent module, time first, in one direction.
         input_size: features of a picture.
         code: units of the encoder, which are the core's input.
         actions: how many there are.
 
     Raises:
-        ValueError: for less than one action.
+        ValueError: for less than one action, or a core of another shape.
 
     Example:
         >>> network = Network(LSTM(64, 32, gate="UR"))
@@ -84,6 +84,7 @@ class Network(nn.Module):
     ):
         super().__init__()
         check_count("actions", actions)
+        _check_core(core, code)
         self.encoder = nn.Linear(input_size, code)
         nn.init.orthogonal_(self.encoder.weight, math.sqrt(2))
         nn.init.zeros_(self.encoder.bias)
@@ -124,6 +125,18 @@ class Network(nn.Module):
         code = F.relu(self.encoder(x))
         out, state = self.core.step(code, state)
         return self.policy(torch.cat([out, code], -1)), state
+
+
+def _check_core(core: Any, code: int) -> None:
+    """Raise ``ValueError`` for a core that would learn something else than it acts."""
+    for name in ("batch_first", "bidirectional"):
+        if getattr(core, name, False):
+            raise ValueError(
+                f"core.{name} is True; allowed: False, since an agent acts step by step"
+            )
+    width = getattr(core, "input_size", code)
+    if width != code:
+        raise ValueError(f"core.input_size is {width}; allowed: code, which is {code}")
 
 
 def _head(width: int, last: nn.Linear) -> nn.Sequential:
@@ -201,7 +214,7 @@ def build(
         options: of the core: ``gate``, …
 
     Raises:
-        ValueError: for an unknown core, or a gate or size that it does not take.
+        ValueError: for an unknown core, or a gate, size or shape that it does not take.
         TypeError: for an option that it does not have.
 
     Example:

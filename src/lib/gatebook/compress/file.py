@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gatebook.checked import read_checked, write_checked
 from gatebook.compress.describe import build, computes, describe
 from gatebook.compress.forms import FORMS, Dense, Form
-from gatebook.compress.places import Place, layers, recurrent
+from gatebook.compress.places import Place, first_names, layers, recurrent
 from gatebook.files import to_json
 from gatebook.rnn.names import name_gates, without_names
 
@@ -25,7 +25,7 @@ FORMAT = "gatebook.compress 1"
 
 def distinct(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A state with ``keep_vars``, without the second names of shared tensors."""
-    first = _first_names(state)
+    first = first_names(state)
     return {name: state[name].detach() for name in first if first[name] == name}
 
 
@@ -35,7 +35,7 @@ def save(path: Path, model: nn.Module, forms: dict[Place, Form]) -> int:
     # A weight of which some rows are compressed is stored in blocks.
     forms = forms | _rest(model, forms, state)
     cut = {weight for place in forms for weight in place.weights}
-    first = _first_names(state)
+    first = first_names(state)
     tensors = {k: v for k, v in distinct(state).items() if k not in cut}
     for place, form in forms.items():
         tensors |= {f"{place.name}:{k}": v for k, v in form.tensors().items()}
@@ -72,22 +72,31 @@ def load(path: Path | str, into: nn.Module | None = None) -> nn.Module:
     model = _built(modules[""]) if into is None else into
     _check_same(path, modules, model)
     state = _state(header, tensors)
-    try:
-        model.load_state_dict(name_gates(state, model))  # `_check_same` has compared
-    except RuntimeError as error:
-        raise ValueError(f"into does not fit {path}: {error}") from error
+    _check_fits(path, state, model)  # before any of it is written
+    model.load_state_dict(name_gates(state, model))  # `_check_same` has compared
     return model.eval()
+
+
+def _check_fits(path: Path, state: Mapping[str, Tensor], model: nn.Module) -> None:
+    """Raise unless the model has the tensors of the file, in their shapes."""
+    own, stored = (without_names(s, model) for s in (model.state_dict(), state))
+    if odd := sorted(own.keys() ^ stored.keys()):
+        where = "into" if odd[0] in own else "the file"
+        raise ValueError(
+            f"into does not fit {path}: {where} alone has {odd[0]!r}; allowed: a model "
+            "with the same tensors"
+        )
+    for name, value in stored.items():
+        if own[name].shape != value.shape:
+            raise ValueError(
+                f"into does not fit {path}: {name!r} has the shape "
+                f"{tuple(own[name].shape)}; allowed: {tuple(value.shape)}"
+            )
 
 
 def _built(described: dict[str, Any]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):  # the weights are drawn for nothing
         return build(described)
-
-
-def _first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """Each tensor's name, and the first name of the same tensor."""
-    first: dict[int, str] = {}
-    return {name: first.setdefault(id(t), name) for name, t in state.items()}
 
 
 def _rest(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gatebook.compress import file
 from gatebook.compress.forms import Form
-from gatebook.compress.places import PARTS, Place, layers
+from gatebook.compress.places import PARTS, Place, first_names, layers, shared_once
 from gatebook.compress.schemes import LowRank, Quantise, Round, Scheme
 from gatebook.rnn.names import without_names
 
@@ -35,14 +35,15 @@ class Rule:
     joint: bool = False
 
     def places(self, model: nn.Module) -> list[Place]:
-        """The matrices of ``model`` that the rule is for."""
+        """The matrices of ``model`` that the rule is for; shared ones once."""
         groups = [PARTS] if self.joint else [(part,) for part in PARTS]
-        return [
+        every = [
             layer.place(parts, gate)
             for layer in layers(model, self.layers)
             for parts in groups
             for gate in layer.gates(self.gates)
         ]
+        return shared_once(model, every)
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def apply(model: nn.Module, rules: Sequence[Rule]) -> Compressed:
         8
     """
     found = [(place, rule.scheme) for rule in rules for place in rule.places(model)]
-    _check_apart([place for place, _ in found])
+    _check_apart(model, [place for place, _ in found])
     again = copy.deepcopy(model).eval()
     state = again.state_dict()
     forms = {place: scheme.encode(place.read(state)) for place, scheme in found}
@@ -213,17 +214,18 @@ def quantised(
     return apply(model, [Rule(Quantise(bits), gates, layers)])
 
 
-def _check_apart(places: list[Place]) -> None:
-    """Raise if two rules are for one weight of one gate."""
-    taken: set[tuple[str, str]] = set()
+def _check_apart(model: nn.Module, places: list[Place]) -> None:
+    """Raise if two rules are for one weight of one gate, by whatever name."""
+    first = first_names(model.state_dict(keep_vars=True))
+    taken: set[tuple[str, int]] = set()
     for place in places:
         for weight in place.weights:
-            if (weight, place.gate) in taken:
+            if (first[weight], place.first) in taken:
                 raise ValueError(
                     f"rules name gate {place.gate!r} of {weight!r} twice; allowed: "
                     "one rule for each"
                 )
-            taken.add((weight, place.gate))
+            taken.add((first[weight], place.first))
 
 
 def _size(place: Place, form: Form, matrix: Tensor) -> Size:

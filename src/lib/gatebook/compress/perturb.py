@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gatebook.compress.forms import Matrix
-from gatebook.compress.places import PARTS, Place, layers
+from gatebook.compress.places import PARTS, Place, layers, shared_once
 from gatebook.errors import check_count, check_positive
 from gatebook.random import generator
 
@@ -128,7 +128,7 @@ def sharpness(
     places = _places(model, gates, layers)
     again = copy.deepcopy(model).eval()
     names = sorted({weight for place in places for weight in place.weights})
-    own = dict(again.named_parameters())
+    own = dict(again.named_parameters(remove_duplicate=False))
     for name in names:
         own[name].requires_grad_()  # of a copy; a frozen weight counts as well
     before = loss(again)
@@ -146,12 +146,13 @@ def sharpness(
 def _places(
     model: nn.Module, gates: str | Sequence[str], wanted: Sequence[str] | None
 ) -> list[Place]:
-    return [
+    every = [
         layer.place((part,), gate)
         for layer in layers(model, wanted)
         for part in PARTS
         for gate in layer.gates(gates)
     ]
+    return shared_once(model, every)
 
 
 def _changed(matrix: Matrix, noise: float, g: torch.Generator) -> Matrix:

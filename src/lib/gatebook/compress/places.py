@@ -87,6 +87,22 @@ class Place:
             state[weight].detach()[self.first : self.first + self.rows].copy_(part)
 
 
+def first_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Each tensor's name, and the first name of the same tensor."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(t), name) for name, t in state.items()}
+
+
+def shared_once(model: nn.Module, places: Sequence[Place]) -> list[Place]:
+    """Without the places in weights that an earlier place has under other names."""
+    first = first_names(model.state_dict(keep_vars=True))
+    found: dict[tuple[tuple[str, ...], int], Place] = {}
+    for place in places:
+        weights = tuple(first[weight] for weight in place.weights)
+        found.setdefault((weights, place.first), place)
+    return list(found.values())
+
+
 def recurrent(model: nn.Module) -> dict[str, RNN | nn.LSTM | nn.GRU]:
     """The recurrent modules inside ``model``, by name; "" is the model itself.
 

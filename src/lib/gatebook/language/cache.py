@@ -27,7 +27,7 @@ from gatebook.errors import (
 )
 from gatebook.language.model import LanguageModel
 from gatebook.language.perplexity import Perplexity
-from gatebook.language.reading import shifted, windows
+from gatebook.language.reading import check_ids, shifted, windows
 from gatebook.modes import evaluating
 
 BLOCK = 256
@@ -51,6 +51,7 @@ class Reading(NamedTuple):
 def read(model: LanguageModel, ids: Int[Tensor, " N"], *, eos: int) -> Reading:
     """Let a model read a text: the first word from ``eos``, the state carried on."""
     check_count("tokens of the text", len(ids))
+    check_ids(model, ids, eos)
     with evaluating(model):
         parts = zip(*_windows(model, ids, eos), strict=True)
         return Reading(*(torch.cat(part) for part in parts))
@@ -125,6 +126,7 @@ def cached_perplexity(
             ``pointer.py`` waits for ``window + 1`` of them.
     """
     check_count("tokens of the text", len(ids))
+    check_ids(model, ids, eos)
     check_fraction("weight", weight)
     check_count("wait", wait, 0)
     total, past, told = 0.0, None, 0

@@ -9,7 +9,7 @@ from torch import Tensor
 from gatebook.errors import check_choice, check_count
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import LanguageModel
-from gatebook.language.reading import shifted, side_by_side, windows
+from gatebook.language.reading import check_ids, shifted, side_by_side, windows
 from gatebook.language.windows import begins_of
 from gatebook.modes import evaluating
 
@@ -56,9 +56,13 @@ def perplexity(
             state runs through.
         batch_size: parts that are read side by side, each from a zero state: quicker,
             and slightly worse for lack of memory at their starts. 1 is exact.
+
+    Raises:
+        ValueError: for fewer tokens than parts, or ids that the model does not have.
     """
     check_count("batch_size", batch_size)
     check_count("tokens of the text", len(ids), batch_size)
+    check_ids(model, ids, eos)
     before, target, begins = (
         side_by_side(whole.tensor_split(batch_size))
         for whole in (shifted(ids, eos), ids, begins_of(len(ids), articles))

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gatebook.errors import check_between, check_integer
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import LanguageModel, detached
 
@@ -60,4 +61,21 @@ def check_vocabulary(model: LanguageModel, corpus: Corpus) -> None:
         raise ValueError(
             f"corpus is {corpus.name!r} with {corpus.vocabulary_size} words; allowed: "
             f"one with {model.vocabulary_size}, as the model has"
+        )
+
+
+def check_ids(model: LanguageModel, ids: Tensor, eos: int) -> None:
+    """Raise ``ValueError`` unless all ``ids``, and ``eos``, are words of the model."""
+    count = model.vocabulary_size
+    check_integer("eos", eos)
+    check_between("eos", eos, 0, count - 1)
+    if ids.dim() != 1 or ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(
+            f"ids are {ids.dtype} of shape {tuple(ids.shape)}; allowed: a row of "
+            "integers"
+        )
+    least, most = (int(end) for end in ids.aminmax()) if len(ids) else (0, 0)
+    if least < 0 or most >= count:
+        raise ValueError(
+            f"ids has {least if least < 0 else most}; allowed: from 0 to {count - 1}"
         )

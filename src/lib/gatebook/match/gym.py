@@ -38,15 +38,15 @@ class _Played:
         self.match = match
         self.pixels = spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
         self.moves = spaces.Discrete(len(MOVES))
-        self._seed, self._number = Streams().seed, 0
+        self._streams, self._number = Streams(), 0  # a seed is drawn if one is needed
 
     def begin(self, count: int, seed: int | None) -> Episodes:
         """The first episodes of a new seed, or the next ones of the present seed."""
         if seed is None:
             self._number += 1
         else:
-            self._seed, self._number = seed, 0
-        return Episodes(self.match, count, self._seed, "gym", self._number)
+            self._streams, self._number = Streams(seed), 0
+        return Episodes(self.match, count, self._streams.seed, "gym", self._number)
 
 
 class MatchEnv(gymnasium.Env):

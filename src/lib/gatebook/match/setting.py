@@ -15,6 +15,7 @@ from gatebook.match import rooms
 from gatebook.match.rooms import Rooms, places
 
 MODES = ("passive", "active")
+COUNTS = ("explore", "delay", "choose", "colours", "apples", "respawn")
 COLOURS = ("red", "green", "blue", "yellow", "magenta", "cyan")
 """The cue's colours; with three of them, those of the published grid."""
 
@@ -70,6 +71,9 @@ class Match:
             check_count(name, getattr(self, name), least)
         for name in ("apples", "respawn"):
             check_count(name, getattr(self, name), least=0)
+        check_integer("colours", self.colours)
+        for name in COUNTS:  # a comparison with NumPy's integers adds up as a truth
+            object.__setattr__(self, name, int(getattr(self, name)))
         for value in self.apple if isinstance(self.apple, tuple) else (self.apple,):
             check_not_negative("apple", value)
         check_not_negative("right", self.right)
@@ -125,7 +129,6 @@ class Match:
         return own
 
     def _check_colours(self) -> None:
-        check_integer("colours", self.colours)
         if not 2 <= self.colours <= len(COLOURS):
             raise ValueError(
                 f"colours is {self.colours}; allowed: from 2 to {len(COLOURS)}"

@@ -173,6 +173,7 @@ class Episodes:
             actions: 0 to 3 for north, south, west, east. A step into a wall
                 leaves the agent in place.
         """
+        actions = np.array(actions)  # its own: the caller may write on
         self._check(actions)
         self.last_action = actions
         phase, plan = self.phase, self._plan
@@ -185,7 +186,7 @@ class Episodes:
             self._enter(self.phase)
         else:
             self._look()
-        return self.last_reward
+        return self.last_reward.copy()
 
     def _nothing(self) -> Float32[ndarray, " B"]:
         return np.zeros(self.batch_size, np.float32)

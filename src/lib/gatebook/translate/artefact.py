@@ -138,6 +138,7 @@ def read(folder: Path | str, corpus: Corpus | None = None) -> Released:
         text, subwords = json.loads(header["text"]), Subwords(header["subwords"])
         model = _build(arguments)
         state = _whole(tensors, model.tied)
+        model.to(state["head.weight"].dtype)
         model.load_state_dict(name_gates(state, model))  # the arguments name the gate
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise FileError(f"{path} does not fit this library: {error}") from error
