@@ -1,6 +1,7 @@
 """The RMA: its step written out, what is read, what takes a gradient."""
 
 import math
+from inspect import unwrap
 
 import pytest
 import torch
@@ -91,5 +92,38 @@ def test_an_agent_with_an_rma_learns_to_give_back_what_it_sees():
 def test_sizes_below_one_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} is 0; allowed: an integer >= 1"):
         RMA(**SIZES | {name: 0})
-    with pytest.raises(ValueError, match="x has 0 steps"):
-        RMA(**SIZES)(torch.zeros(0, 2, 3))
+
+
+X = torch.zeros(4, 2, 3)
+MISTAKES = {
+    "no step": ((X[:0],), "input has shape (0, 2, 3); allowed: at least one step"),
+    "wide": ((torch.zeros(4, 2, 5),), "allowed: (T, B, input_size) with input_size 3"),
+    "alone": ((X[:, 0],), "input has shape (4, 3); allowed: (T, B, input_size)"),
+    "dtype": ((X.double(),), "input has dtype torch.float64; allowed: torch.float32"),
+    "batch": (
+        (X, RMA(**SIZES)(X[:, :1])[1]),
+        "state.h has shape (1, 5); allowed: (2, 5), that is (batch, hidden_size)",
+    ),
+    "width": (
+        (X, RMA(**SIZES | {"width": 6})(X)[1]._replace(read=torch.zeros(2, 8))),
+        "state.memory has shape (2, 4, 6); allowed: (2, 4, 4), that is (batch, rows,",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_message_names_the_thing_and_what_is_allowed(mistake):
+    given, words = MISTAKES[mistake]
+    with pytest.raises(ValueError) as error:
+        RMA(**SIZES)(*given)
+    assert words in str(error.value)
+
+
+def test_steps_and_other_kinds_are_checked_too():
+    core = RMA(**SIZES)
+    with pytest.raises(ValueError, match=r"allowed: \(B, input_size\), one step"):
+        core.step(X[0, 0])
+    with pytest.raises(TypeError, match="input is a list; allowed: a tensor"):
+        unwrap(RMA.forward)(core, [[1.0]])
+    with pytest.raises(TypeError, match="state is a Tensor; allowed: an RMAState"):
+        unwrap(RMA.step)(core, X[0], torch.zeros(2))

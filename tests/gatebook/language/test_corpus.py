@@ -1,12 +1,15 @@
 """Words as numbers, and one's own text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from gatebook.language.corpus import Corpus, from_files
 from gatebook_book.data.corpora import corpus
 from gatebook_book.data.images import DataError
+
+from tests.gatebook.language.texts import small
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +82,21 @@ def test_without_valid_and_test_the_end_of_train_is_cut(write):
     assert made.valid.tolist() == [unknown, 0, unknown, 0]
     given = from_files(write("b", "x\n" * 20), test=write("t", "x"))
     assert [len(given.train), len(given.valid), len(given.test)] == [36, 4, 2]
+
+
+def test_the_last_tenth_is_for_testing_and_the_one_before_it_for_validation(write):
+    lines = ["a", "b"] * 8 + ["a", "a", "b", "b"]
+    made = from_files(write("a", "\n".join(lines)))
+    found = [made.decode(ids).split() for ids in (made.train, made.valid, made.test)]
+    assert found == [lines[:16], ["a", "a"], ["b", "b"]]
+
+
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_a_word_that_differs_makes_another_sum(part):
+    text = small()
+    ids = getattr(text, part).clone()
+    ids[-1] = 1 - ids[-1].clamp(max=1)
+    assert replace(text, **{part: ids}).sum != text.sum
 
 
 WRONG = {

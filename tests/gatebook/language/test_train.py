@@ -9,7 +9,7 @@ import threading
 import pytest
 import torch
 from gatebook.language import train
-from gatebook.language.model import NO_DROPOUT, Dropouts, LanguageModel
+from gatebook.language.model import NO_DROPOUT, Dropouts, Hidden, LanguageModel
 from gatebook.language.recipe import Capped, Recipe
 from gatebook.language.train import averaged, fit, triggered
 from gatebook.language.windows import columns, draw_length
@@ -28,13 +28,23 @@ def weights(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-def test_plain_sgd_is_the_textbooks():
+@pytest.mark.parametrize("averaging", [False, True])
+def test_a_step_is_the_textbooks(averaging):
     """One window by hand: gradient of loss and penalties, clipped, times the rate."""
-    recipe = Recipe(1, batch_size=4, bptt=20, varied=False, learning_rate=2.0, clip=0.1)
+    recipe = Recipe(
+        1,
+        batch_size=4,
+        bptt=20,
+        varied=False,
+        learning_rate=2.0,
+        clip=0.1,
+        weight_decay=0.01,
+    )
     options = {"dropouts": NO_DROPOUT, "seed": 1}
     ours, same = (LanguageModel(20, 8, 12, weight_drop=0, **options) for _ in "ab")
     run = train._Training(ours, small(), recipe, 0, None, None)
     run.begin()
+    run._make_optimizer(averaging)
     run._step()
     text = columns(small().train, 4, 0).window(0, 20, torch.device("cpu"))
     raw = same(text.read, same.start(4)).raw
@@ -43,7 +53,7 @@ def test_plain_sgd_is_the_textbooks():
     gradients = torch.autograd.grad(loss, list(same.parameters()))
     norm = torch.cat([g.flatten() for g in gradients]).norm()
     for p, q, g in zip(ours.parameters(), same.parameters(), gradients, strict=True):
-        g = g * min(1.0, 0.1 / norm.item()) + 1.2e-6 * q
+        g = g * min(1.0, 0.1 / norm.item()) + 0.01 * q
         torch.testing.assert_close(p, q - 2.0 * g, rtol=1e-4, atol=1e-6)
 
 
@@ -80,7 +90,17 @@ def test_averaging_begins_at_the_trigger_and_serves_validation():
         # torch's average leaves out the first step.
         mean = torch.stack(seen[1:]).mean(0)
         torch.testing.assert_close(weights(run.model), mean, rtol=1e-4, atol=1e-5)
+        wanted = train.part_perplexity(run.model, small(), "valid", train.CHECK_PARTS)
     assert torch.equal(weights(run.model), own)
+    run._check()
+    assert run.progress.history.curves["perplexity"][-1] == wanted.value
+
+
+def test_penalties_are_of_what_dropout_left_and_of_steps_before_it():
+    raw, dropped = torch.randn(2, 5, 3, 4)
+    found = train.penalty(Hidden(raw, dropped, []), Recipe(1, ar=2.0, tar=3.0))
+    jumps = (raw[1:] - raw[:-1]).square().mean()
+    torch.testing.assert_close(found, 2 * dropped.square().mean() + 3 * jumps)
 
 
 def test_it_ends_with_the_weights_that_were_best():
@@ -90,6 +110,29 @@ def test_it_ends_with_the_weights_that_were_best():
     assert best.value == pytest.approx(min(progress.history.curves["perplexity"]))
     exact = train.part_perplexity(ours, corpus, "test").value
     assert progress.figures["finetuned_test"] == pytest.approx(exact)
+
+
+def test_a_phase_has_the_figures_of_its_best_weights():
+    recipe = Recipe(4, batch_size=4, bptt=20, learning_rate=60.0, nonmono=9, clip=5.0)
+    ours = model()
+    progress = fit(ours, small(), recipe)
+    curve = progress.history.curves["perplexity"]
+    assert curve[-1] > min(curve)  # the last weights are not the best
+    exact = train.part_perplexity(ours, small(), "test").value
+    assert progress.figures["trained_test"] == pytest.approx(exact)
+
+
+def test_a_diverged_run_ends_with_its_best_weights_too():
+    run = train._Training(model(), small(), RECIPE, 0, None, None)
+    run.begin()
+    while run.progress.best is None:
+        run.advance()
+    best = weights(run.model)
+    with torch.no_grad():
+        run.model.head.bias.fill_(math.nan)
+    run.advance()
+    assert run.end().history.status == "diverged"
+    assert torch.equal(weights(run.model), best)
 
 
 def test_finetuning_ends_at_its_trigger(monkeypatch):
@@ -117,6 +160,47 @@ def test_windows_cover_the_text_once_an_epoch():
         lengths.append((run.progress.row or 300) - before)
         seen += lengths[-1]
     assert seen == 300 and len(set(lengths)) > 3
+    # The next epoch reads the text from its start, without a past.
+    assert not any(tensor.any() for pair in run.whole.state for tensor in pair)
+
+
+def first_windows(seed):
+    """Lengths of some windows, and the rates of their steps."""
+    run = train._Training(model(), small(), RECIPE, seed, None, None)
+    run.begin()
+    found = []
+    for _ in range(5):
+        before = run.progress.row
+        run._step()
+        rate = run.optimizer.param_groups[0]["lr"]
+        found.append((run.progress.row - before, rate))
+    return found
+
+
+def test_the_rate_goes_with_a_windows_length_which_the_seed_decides():
+    found = first_windows(0)
+    assert len({length for length, _ in found}) > 1
+    for length, rate in found:
+        assert rate == pytest.approx(5.0 * length / 20)
+    assert found == first_windows(0) != first_windows(1)
+
+
+def test_the_training_perplexity_is_of_the_windows_since_the_last_validation(
+    monkeypatch,
+):
+    ours, losses = model(), []
+    mean_nll = ours.mean_nll
+
+    def noted(*window):
+        loss = mean_nll(*window)
+        losses.append(loss.item())
+        return loss
+
+    monkeypatch.setattr(ours, "mean_nll", noted)
+    recipe = Recipe(1, batch_size=4, bptt=50, varied=False, learning_rate=5.0, checks=2)
+    found = fit(ours, small(), recipe).history.curves["train_perplexity"]
+    means = [sum(part) / 3 for part in (losses[:3], losses[3:])]
+    assert found == pytest.approx([math.exp(mean) for mean in means])
 
 
 def test_lengths_of_windows_are_as_the_code_draws_them():

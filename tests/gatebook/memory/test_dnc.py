@@ -470,6 +470,14 @@ MISTAKES = {
     "one master": (lambda: DNC(2, 2, memory_gate="OM"), "leaves it 1 units"),
     "shape": (lambda: DNC(2, 2)(torch.zeros(1, 2, 3)), "input has shape (1, 2, 3)"),
     "no batch": (lambda: DNC(2, 2)(torch.zeros(3, 2)), "allowed: (T, B, input_size)"),
+    "step alone": (
+        lambda: DNC(2, 2).step(torch.zeros(2)),
+        "input has shape (2,); allowed: (B, input_size), one step, with input_size 2",
+    ),
+    "step too wide": (
+        lambda: DNC(2, 2).step(torch.zeros(1, 3)),
+        "input has shape (1, 3); allowed: (B, input_size), one step, with input_size 2",
+    ),
     "no step": (lambda: DNC(2, 2)(torch.zeros(0, 1, 2)), "at least one step"),
     "kind": (lambda: DNC(2, 2)(torch.zeros(1, 1, 2, **F64)), "has dtype torch.float64"),
     "another memory": (

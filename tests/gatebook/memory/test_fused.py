@@ -8,6 +8,8 @@ from gatebook.fused.cache import NoCompiler
 from gatebook.fused.cpu import build, threads
 from gatebook.gates import Constant, Master
 from gatebook.memory import fused
+from torch import nn
+from torch.nn.utils import prune
 
 
 def core_of(gate, slots=3, heads=3, width=12, dtype=torch.float64, **options):
@@ -162,3 +164,73 @@ def test_gates_that_differ_in_their_start_share_a_kernel():
     assert len({fused.without_start(gate) for gate in gates}) == 1
     assert fused.without_start(GATES["UR"]) == fused.without_start(GATES["R"])
     assert fused.without_start(GATES["O"]).activation != Constant()
+
+
+def test_weights_of_another_dtype_go_to_the_loop():
+    core = core_of("UR")
+    x, memory = given(core)
+    core.cell.second.half()
+    assert not fast(core, memory)  # C would read beyond the end of the weight
+    with pytest.raises(RuntimeError, match="dtype"):
+        core(x, memory)
+
+
+class Doubled(nn.Linear):
+    def forward(self, input):
+        return 2 * super().forward(input)
+
+
+def doubled(core):
+    first = Doubled(12, 12, dtype=torch.float64)
+    first.load_state_dict(core.cell.first.state_dict())
+    core.cell.first = first
+
+
+def widened(core):
+    core.cell.first = nn.Linear(12, 20, dtype=torch.float64)
+    core.cell.second = nn.Linear(20, 12, bias=False, dtype=torch.float64)
+
+
+def with_hook(core):
+    core.cell.gate_memory.register_forward_hook(lambda layer, given, out: 2 * out)
+
+
+def renormed(core):
+    core.cell.read_norm[0].eps = 0.1
+
+
+def pruned(core):
+    prune.random_unstructured(core.cell.first, "weight", 0.5)
+    with torch.no_grad():  # a step of training, after which the weight is made anew
+        core.cell.first.weight_orig.add_(1)
+
+
+def parametrized(core):
+    nn.utils.parametrizations.weight_norm(core.cell.second)
+
+
+CHANGES = [doubled, widened, with_hook, renormed, pruned, parametrized]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_layer_that_the_user_has_changed_acts(change):
+    core = core_of("UR")
+    x, memory = given(core)
+    before = core(x, memory)[0]
+    change(core)
+    found = core(x, memory)[0]
+    with reference():
+        expected = core(x, memory)[0]
+    torch.testing.assert_close(found, expected)
+    assert change is parametrized or not torch.allclose(found, before)
+
+
+def test_noise_acts_where_the_module_trains_whatever_its_cell_does():
+    core = core_of("G2")
+    x, memory = given(core)
+    core.cell.eval()
+    draws = core.streams.state()
+    found = core(x, memory)[0]
+    core.streams.load_state(draws)
+    with reference():
+        torch.testing.assert_close(found, core(x, memory)[0])

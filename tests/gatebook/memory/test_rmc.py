@@ -361,7 +361,8 @@ def test_input_and_state_of_another_shape():
         core(x.double())
     with pytest.raises(ValueError, match=r"state has shape .*\(batch, slots, slot_siz"):
         core(x, torch.zeros(2, 4, 16))
-    with pytest.raises(ValueError, match=r"input has shape \(5, 2, 4\); allowed: \(T"):
-        core.step(x)
+    for wrong in (x, x[0, 0], x[0, :, :3]):
+        with pytest.raises(ValueError, match=r"allowed: \(B, input_size\), one step"):
+            core.step(wrong)
     with pytest.raises(TypeError, match="input is a PackedSequence; allowed: a tensor"):
         check_tensor(nn.utils.rnn.pack_sequence([x[:, 0]]))

@@ -165,6 +165,26 @@ def test_a_sequence_without_a_batch_is_a_batch_of_one(name):
         cell(x, cell(x[:, None])[1])
 
 
+@pytest.mark.parametrize("way", WAYS)
+@EVERY
+def test_a_state_is_no_part_of_the_output(name, way):
+    cell, x = make(name), torch.randn(4, 2, FEATURES, dtype=torch.float64)
+    with torch.no_grad(), WAYS[way]():
+        for run, given in ((cell, x), (cell.step, x[0]), (cell, x[:, 0])):
+            output, last = run(given)
+            before = output.clone()
+            each(lambda part: part.zero_(), last)
+            assert torch.equal(output, before)
+
+
+@EVERY
+def test_a_state_that_is_set_back_leaves_the_gradient(name):
+    cell = make(name)
+    output, last = cell(torch.randn(4, 2, FEATURES, dtype=torch.float64))
+    each(lambda part: part.detach().zero_(), last)
+    output.sum().backward()
+
+
 WRONG = {
     "another width": torch.zeros(6, 3, FEATURES + 1),
     "no batch, another width": torch.zeros(6, FEATURES + 1),

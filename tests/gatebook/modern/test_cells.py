@@ -282,6 +282,9 @@ def test_hgrn_is_its_equation_and_its_bounds_learn():
     for layer, units in [(3, H), (0, H + 4)]:
         with pytest.raises(ValueError, match="those of bounds"):
             HGRN(FEATURES, units, bounds=bounds, layer=layer)
+    for layer in (3, -1):
+        with pytest.raises(ValueError, match=f"layer is {layer}; allowed: .* 0 to 2"):
+            bounds.of(layer)
 
 
 def test_rg_lru_is_its_equation():

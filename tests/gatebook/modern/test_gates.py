@@ -87,6 +87,8 @@ def test_an_lstm_takes_them_too(law):
         (lambda: Ring(0.5, 1), "high < 1"),
         (lambda: Ring(0.5, 0.9, power=0), "power is 0"),
         (lambda: Graded(2, 2), "layers is 2"),
+        (lambda: Spaced(torch.nan, 6.0), "low is nan; allowed: a finite number"),
+        (lambda: Spaced(3.0, torch.inf), "high is inf"),
     ],
 )
 def test_bad_laws(make, words):

@@ -1,10 +1,12 @@
 """The linear recurrence: compiled, in Triton, in place and as an operator."""
 
+from inspect import unwrap
+
 import gatebook
 import pytest
 import torch
 from gatebook.fused.cpu import threads
-from gatebook.modern import compiled, gpu, linear_recurrence, recurrence
+from gatebook.modern import compiled, gpu, linear_recurrence, recurrence, states
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 F64 = {"dtype": torch.float64}
@@ -174,8 +176,47 @@ class Recurrence(torch.nn.Module):
         ((torch.ones(3, 2), torch.ones(3, 2), torch.ones(3, 2)), "h0 has shape"),
         ((torch.ones(3, 2), torch.ones(3, 2).double()), "b has dtype"),
         ((torch.ones(0, 2), torch.ones(0, 2)), "at least one step"),
+        ((torch.ones(3, 2).cfloat(), torch.ones(3, 2).cfloat()), "a has .*complex64"),
+        ((torch.ones(3, 2).long(), torch.ones(3, 2).long()), "a has dtype .*int64"),
     ],
 )
 def test_bad_input(given, words):
     with pytest.raises(ValueError, match=words):
-        linear_recurrence(*given)
+        unwrap(linear_recurrence)(*given)  # without the types that tests check
+
+
+def test_anything_but_tensors_is_refused():
+    with pytest.raises(TypeError, match="a is a list; allowed: a tensor"):
+        unwrap(linear_recurrence)([1.0], [2.0])
+    with pytest.raises(TypeError, match="b is a NoneType"):
+        unwrap(linear_recurrence)(torch.ones(3, 2), None)
+
+
+SHAPES = {
+    states.matrix_recurrence: {
+        **dict.fromkeys("fk", (5, 2, 3, 4)),
+        **{"v": (5, 2, 3, 6), "q": (5, 2, 3, 4), "state": (2, 3, 4, 6)},
+    },
+    states.selective_recurrence: {
+        **{"step": (5, 2, 3), "u": (5, 2, 3), "a": (3, 4)},
+        **{"b": (5, 2, 4), "c": (5, 2, 4), "state": (2, 3, 4)},
+    },
+}
+
+
+@pytest.mark.parametrize("function", SHAPES)
+def test_what_c_would_read_beyond_its_end_is_refused(function):
+    given = {name: torch.rand(shape) for name, shape in SHAPES[function].items()}
+    function = unwrap(function)
+    assert function(**given)[0].isfinite().all()
+    for name, x in given.items():
+        wrong = "a" if name == "step" else name  # its own sizes are the first
+        for other in (given[wrong][:, :1], given[wrong][0], given[wrong][..., :1, :1]):
+            with pytest.raises(ValueError, match=r"has shape .*; allowed: \("):
+                function(**given | {wrong: other})
+        if x is not next(iter(given.values())):
+            with pytest.raises(ValueError, match=f"{name} has dtype torch.float64"):
+                function(**given | {name: x.double()})
+    none = {k: v[:0] if len(v) == 5 else v for k, v in given.items()}
+    with pytest.raises(ValueError, match="at least one step"):
+        function(**none)

@@ -1,5 +1,7 @@
 """Other ways to the linear recurrence: equal values, and what the log space loses."""
 
+from inspect import unwrap
+
 import pytest
 import torch
 from gatebook.modern import linear_recurrence
@@ -31,6 +33,14 @@ def test_any_chunk(chunk):
     torch.testing.assert_close(chunked(a, b, chunk), linear_recurrence(a, b))
     with pytest.raises(ValueError, match="chunk is 0"):
         chunked(a, b, 0)
+
+
+@pytest.mark.parametrize("way", [chunked, associative])
+def test_bad_input(way):
+    with pytest.raises(ValueError, match="a has shape .*; allowed: at least one step"):
+        way(torch.ones(0, 2), torch.ones(0, 2))
+    with pytest.raises(TypeError, match="a is a list; allowed: a tensor"):
+        unwrap(way)([1.0], [2.0])
 
 
 def gradient(way, z, v):

@@ -639,13 +639,15 @@ def test_a_run_goes_on_after_annealing_changed_its_gate(tmp_path, same):
 
 
 def company(seeds=(0, 1, 2), **options):
-    """Models that differ in seed, gate and learning rate."""
+    """Models that differ in seed, gate, learning rate and clipping."""
     gates, rates = ("UR", "G2", "LSTM"), (1e-2, 1e-3, 3e-2)
     made = []
-    for seed, gate, rate in zip(seeds, gates, rates, strict=True):
+    for seed, gate, rate, clip in zip(
+        seeds, gates, rates, (1.0, 0.1, None), strict=True
+    ):
         task = Adding(6, batch_size=4, seed=seed, validation_size=8)
         model = build(task, LSTM, 5, seed, gate=gate, h_detach=0.2, **options)
-        made.append(Job(model, task, Plan(6, rate, evaluate_every=2)))
+        made.append(Job(model, task, Plan(6, rate, clip, evaluate_every=2)))
     return made
 
 

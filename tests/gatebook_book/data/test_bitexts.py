@@ -1,6 +1,7 @@
 """Pairs of lines: the embedded verses, folders, the hub, and what is not right."""
 
 import hashlib
+from dataclasses import replace
 
 import datasets
 import pytest
@@ -122,6 +123,15 @@ def test_short_and_uneven_pairs_are_left_out_and_counted(small):
     assert found.parts["train"].source == ("zwei männer .", "ein hund , klein .")
     assert found.skipped["test, a side under 2 words"] == 1
     assert found.skipped["test2017, a side under 2 words"] == 1
+
+
+def test_a_pair_of_which_one_side_is_far_longer_is_left_out(small):
+    found = bitext("multi30k")
+    pairs = type(found.parts["test"])(("a b c", "a", "a b"), ("d", "d e", "d e f"))
+    found = replace(found, parts={**found.parts, "test": pairs})
+    cut = bitexts._without(found, least=1, ratio=1.5)
+    assert cut.parts["test"].source == ("a b",)
+    assert cut.skipped["test, one side over 1.5 times the other"] == 2
 
 
 def test_a_data_file_that_was_altered_is_refused(tmp_path):

@@ -225,6 +225,12 @@ def test_a_damaged_file_is_named_and_never_replaced_by_another_source(
     assert str(folder) in str(error.value)
 
 
+def test_altered_labels_are_named_too(offline, folder):
+    alter(folder / "t10k-labels-idx1-ubyte.gz")
+    with pytest.raises(sources.DataError, match="labels of mnist from .* SHA-256"):
+        data.mnist()
+
+
 def test_the_hub_is_checked_too(monkeypatch):
     def load(name):
         assert name == "ylecun/mnist"

@@ -65,6 +65,27 @@ def test_each_run_is_a_dot_on_a_line_that_the_pages_rows_share():
     assert pictures[0].get("aria-label").startswith("UR 0.2")
 
 
+@pytest.mark.parametrize("values", [[0.1, 1.0, 10.0], [1.0, 2.0, 3.0]])
+def test_over_more_than_a_decade_equal_factors_are_equally_far_apart(values):
+    picture = tree(claims.table([row(values={"UR": values})])).find(".//svg")
+    a, b, c = (float(dot.get("cx")) for dot in picture.findall("circle"))
+    assert c > b > a and b - a == pytest.approx(c - b, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "kind, verdicts",
+    [
+        ("agrees", ["reproduced", "agrees (small)"]),
+        ("partly", ["partly", "partly (small)"]),
+        ("differs", ["contradicted", "differs (small)"]),
+        ("open", ["undecided", "no run"]),
+    ],
+)
+def test_a_verdict_has_the_colour_of_its_direction_at_any_size(kind, verdicts):
+    for verdict in verdicts:
+        assert f"claim-chip claim-{kind}" in claims.chip(verdict)
+
+
 def test_beside_the_dots_is_the_median_also_of_an_even_number_of_runs():
     found = tree(claims.table([row(values={"UR": [0.0, 1.0, 2.0, 9.0]})]))
     words = [text.text for text in found.find(".//svg").iter("text")]
@@ -83,6 +104,14 @@ def test_a_tally_of_a_tables_own_verdicts_counts_them():
     found = tree(claims.chips(["partly", "reproduced", "partly"])).itertext()
     words = "".join(found).replace("\xa0", " ")
     assert words.endswith("● reproduced × 1 ◐ partly × 2")
+
+
+def test_the_tally_at_the_papers_size_leaves_small_runs_and_claims_without_one_out():
+    words = ["undecided", "agrees (small)", "reproduced", "no run", "undecided"]
+    found = tree(claims.tally_at_size([row(word) for word in words])).itertext()
+    text = "".join(found).replace("\xa0", " ")
+    assert text.startswith("3 of 5 claims are judged at the paper's own model")
+    assert text.endswith("● reproduced × 1 ? undecided × 2")
 
 
 def test_a_method_whose_runs_all_diverged_is_named():

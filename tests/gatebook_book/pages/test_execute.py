@@ -172,6 +172,17 @@ def test_only_a_kept_profiles_own_runs_are_kept(book):
     assert place("smoke") == ("_build/results", "smoke")
 
 
+def test_any_source_of_the_same_images_is_kept_and_the_small_sample_is_not(book):
+    file = book / "book/first.md"
+    line = 'source: str = "auto"  # of the images\nfast: bool'
+    file.write_text(file.read_text().replace("fast: bool", line))
+    page = find("first")
+    for source, kept in (("hub", True), ("folder", True), ("embedded", False)):
+        parameters = page.effective("laptop", {"source": source})
+        results = context_of(page, "laptop", parameters).results
+        assert (results == "data/results") == kept
+
+
 def test_fresh_runs_are_made_beside_those_in_git_and_drawn(book):
     replace_code(
         book,

@@ -90,6 +90,29 @@ def test_what_is_missing_and_whom_it_concerns(shelf):
     assert together.label == "first LSTM,UR seed 0,1"
 
 
+def test_a_claim_on_other_runs_is_not_decided(shelf):
+    other = CLAIM | {"claim": "UR adds more", "where": {"length": 9}}
+    (shelf / "book/claims/first.yaml").write_text(yaml.safe_dump([CLAIM, other]))
+    (block,) = blocks()
+    assert [claim.claim for claim in block.decides()] == ["UR adds"]
+
+
+def test_a_run_that_two_blocks_lack_is_made_once(shelf):
+    less = BLOCK | {"methods": ["UR"]}
+    (shelf / "book/reproduce.yaml").write_text(yaml.safe_dump([less, BLOCK]))
+    made = [point.label for point in work.points(blocks(), "cpu")]
+    assert made[:2] == ["first UR seed 0", "first UR seed 1"]
+    assert sorted(made[2:]) == ["first LSTM seed 0", "first LSTM seed 1"]
+
+
+@pytest.mark.parametrize("workers, turns", [(1, 4), (2, 2), (3, 2), (9, 1)])
+def test_workers_share_the_runs(shelf, monkeypatch, workers, turns):
+    monkeypatch.setattr(work, "seconds_per_step", lambda shape: 2.0)
+    (task,) = work.tasks(blocks(), "cpu", workers)
+    assert task.missing == 4
+    assert task.seconds == turns * (work.STARTUP + 7 * 2.0)
+
+
 def test_the_command_of_a_claim_repeats_its_runs_and_no_others(shelf):
     (claim,) = claims("first")
     fewer = replace(claim, methods=["UR"])

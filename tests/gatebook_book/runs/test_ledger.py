@@ -5,7 +5,9 @@ import json
 import pytest
 import yaml
 from gatebook_book.pages.pages import page_names
+from gatebook_book.runs import ledger
 from gatebook_book.runs.claims import Claim, of_profile, pages
+from gatebook_book.runs.history import Change
 from gatebook_book.runs.ledger import entries, verdict
 
 
@@ -158,6 +160,7 @@ def book(tmp_path, monkeypatch):
     monkeypatch.setenv("GATEBOOK_ROOT", str(tmp_path))
     file = tmp_path / "book" / "claims" / "memory" / "copy.yaml"
     file.parent.mkdir(parents=True)
+    (tmp_path / "book" / "reproduce.yaml").write_text("")
 
     def write(*entries, runs=(), profile="laptop"):
         file.write_text(yaml.safe_dump(list(entries)))
@@ -186,6 +189,46 @@ def test_a_row_shows_both_figures_the_scale_and_the_command(book):
     assert (row.runs, row.diverged, row.verdict) == (6, 0, "agrees (small)")
     assert row.scale == "laptop, N = 5"
     assert row.command == "gatebook run memory/copy --profile laptop --fresh"
+
+
+def test_a_row_counts_all_diverged_runs_and_names_the_first_day(book):
+    lost = runs_of("UR", 0.0, 0.0, status="diverged") + [run("UR", 0.1, seed=2)]
+    lost += runs_of("LSTM", 0.0, status="diverged") + [run("LSTM", 0.1, seed=1)]
+    days = ("2026-03-01", "2026-01-02", "2026-02-01", "2026-01-03", "2026-02-02")
+    dated = [each | {"date": day} for each, day in zip(lost, days, strict=True)]
+    book(ENTRY, runs=dated)
+    (row,) = entries("memory/copy")
+    assert (row.runs, row.diverged, row.first_day) == (5, 3, "2026-01-02")
+
+
+@pytest.mark.parametrize(
+    "commits, words",
+    [
+        (["old"] * 2 + ["new"] * 4, "4 of 6 runs; before, it stood on the page"),
+        (["new"] * 6, "6 of 6 runs"),
+    ],
+)
+def test_a_row_says_how_many_runs_had_the_rule(book, monkeypatch, commits, words):
+    change = Change("abc", "2026-01-01")
+    monkeypatch.setattr(ledger, "last_change", lambda claim, profile: change)
+    monkeypatch.setattr(ledger, "with_rule", lambda change, own: own.count("new"))
+    made = [each | {"commit": c} for each, c in zip(RUNS, commits, strict=True)]
+    book(ENTRY, runs=made)
+    (row,) = entries("memory/copy")
+    assert row.fixed == f"abc, 2026-01-01, in the checkout of {words}"
+
+
+@pytest.mark.parametrize("source, open_", [("P2 §3.1", True), ("ours", False)])
+def test_only_a_papers_claim_waits_for_the_papers_size(book, source, open_):
+    book(ENTRY | {"source": source}, runs=RUNS)
+    (row,) = entries("memory/copy")
+    assert ("would settle it: runs of the paper's size" in row.evidence) == open_
+
+
+def test_a_scale_is_of_the_runs_that_count(book):
+    book(ENTRY | {"where": {"length": 5}}, runs=RUNS + runs_of("UR", 0.1, length=9))
+    (row,) = entries("memory/copy")
+    assert row.scale == "laptop, N = 5"
 
 
 def test_a_scale_has_its_steps_with_a_comma(book):
@@ -324,6 +367,13 @@ def test_an_effect_is_shown_for_each_size(book):
     (row,) = entries("memory/copy")
     assert "own, N = 5: undecided, effect -0.5; " in row.evidence
     assert "laptop, N = 5: agrees (small), effect +1.8" in row.evidence
+
+
+def test_a_method_whose_runs_all_diverged_leaves_no_effect(book):
+    entry = ENTRY | {"effect": 'median("LSTM") - median("UR")'}
+    book(entry, runs=RUNS[:3] + runs_of("LSTM", *[1.0] * 3, status="diverged"))
+    (row,) = entries("memory/copy")
+    assert row.verdict == "agrees (small)" and "effect" not in row.evidence
 
 
 def test_an_unknown_rule_of_the_own_size_is_named(book):

@@ -1,5 +1,6 @@
 """Sweeps with real workers and kernels, which are killed, stopped and doubled."""
 
+import contextlib
 import json
 import os
 import random
@@ -350,6 +351,24 @@ def replace_code(book, code):
 def test_a_sweep_of_no_workers_is_refused(number):
     with pytest.raises(ValueError, match=f"workers is {number}; allowed: an integer"):
         sweep([], workers=number)
+
+
+def test_minutes_of_silence_and_threads_reach_the_workers(book, monkeypatch):
+    orders = []
+
+    class Run:
+        def __init__(self, client, order, points):
+            orders.append(order)
+
+        def finish(self, budget):
+            return {}
+
+    client = SimpleNamespace(dashboard_link="")
+    monkeypatch.setattr(sweeps, "_client", lambda *_: contextlib.nullcontext(client))
+    monkeypatch.setattr(sweeps, "_Run", Run)
+    sweep([one()], threads=3, limit=2)
+    assert orders[0].silence == 120
+    assert orders[0].environment == {"OMP_NUM_THREADS": "3"}
 
 
 def test_a_point_is_done_once(book):

@@ -12,7 +12,7 @@ net, smaller sizes, heads as for any other core, no cost of strong reads, no emp
 what has not been written cannot be read.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from gatebook.errors import check_count
 from gatebook.gates import Gate
+from gatebook.memory.rmc import check_tensor
 from gatebook.random import Streams
-from gatebook.rnn import LSTMCell
+from gatebook.rnn import LSTMCell, checks
 
 
 class RMAState(NamedTuple):
@@ -39,6 +40,15 @@ class RMAState(NamedTuple):
     c: Float[Tensor, "B H"]
     read: Float[Tensor, "B K"]
     memory: Float[Tensor, "B n W"]
+
+
+AXES: dict[str, tuple[str, ...]] = {
+    "h": ("batch", "hidden_size"),
+    "c": ("batch", "hidden_size"),
+    "read": ("batch", "heads * width"),
+    "memory": ("batch", "rows", "width"),
+}
+"""The axes of each part of a state, in the order of `RMAState`."""
 
 
 class RMA(nn.Module):
@@ -106,41 +116,54 @@ class RMA(nn.Module):
         return self.controller.streams
 
     def forward(
-        self, x: Float[Tensor, "T B I"], state: RMAState | None = None
+        self, input: Tensor, state: RMAState | None = None
     ) -> tuple[Float[Tensor, "T B O"], RMAState]:
         """Run over a sequence.
 
         Arguments:
-            x: the input.
+            input: (T, B, input_size).
             state: of the step before the first; empty by default.
 
         Returns:
             z, the controller's output and the reads of each step, and the last state.
 
         Raises:
-            ValueError: for an input without steps.
+            TypeError: for anything but a tensor and an `RMAState`.
+            ValueError: for another shape, dtype or device, or an input without steps.
         """
-        outs = []
-        for x_t in x:
-            out, state = self.step(x_t, state)
+        check_tensor(input)
+        checks.check_input(input, 3, self.input_size, self.batch_first)
+        checks.check_place(input, "input", self.keys.weight)
+        state, outs = self._state(state, input[0]), []
+        for x in input:
+            out, state = self._step(x, state)
             outs.append(out)
-        if state is None:
-            raise ValueError("x has 0 steps; allowed: at least 1")
         return torch.stack(outs), state
 
     def step(
-        self, x: Float[Tensor, "B I"], state: RMAState | None = None
+        self, input: Tensor, state: RMAState | None = None
     ) -> tuple[Float[Tensor, "B O"], RMAState]:
         """Run one step, whose z is written below the rows of ``state``.
 
         Arguments:
-            x: the input.
+            input: (B, input_size).
             state: of the step before; empty by default.
 
         Returns:
             as for `forward`.
+
+        Raises:
+            TypeError: as for `forward`.
+            ValueError: as for `forward`.
         """
-        h, c, read, memory = self._empty(x) if state is None else state
+        checks.check_step(input, self.input_size, alone=False)
+        checks.check_place(input, "input", self.keys.weight)
+        return self._step(input, self._state(state, input))
+
+    def _step(
+        self, x: Float[Tensor, "B I"], state: RMAState
+    ) -> tuple[Float[Tensor, "B O"], RMAState]:
+        h, c, read, memory = state
         z = self.code(torch.cat([x, h, read], -1))
         h, c = self.controller(z, (h, c))
         read = self._read(h, memory)
@@ -165,11 +188,32 @@ class RMA(nn.Module):
         weights = torch.zeros_like(score).scatter(-1, rows, best.softmax(-1))
         return (weights @ memory).flatten(1)
 
-    def _empty(self, x: Float[Tensor, "B I"]) -> RMAState:
-        batch = len(x)
-        zeros = x.new_zeros(batch, self.hidden_size)
-        read = x.new_zeros(batch, self.heads * self.width)
-        return RMAState(zeros, zeros, read, x.new_zeros(batch, 0, self.width))
+    def _state(self, given: Any, x: Float[Tensor, "B I"]) -> RMAState:
+        """The state before the first step, checked; empty by default."""
+        if given is None:
+            shapes = self._shapes(len(x), 0)
+            return RMAState(*(x.new_zeros(shape) for shape in shapes))
+        if not isinstance(given, RMAState):
+            raise TypeError(
+                f"state is a {type(given).__name__}; allowed: an RMAState, or None"
+            )
+        self._check_state(given, len(x))
+        return given
+
+    def _check_state(self, given: RMAState, batch: int) -> None:
+        """Raise unless a state is of this module, after any number of steps."""
+        for name, value in given._asdict().items():
+            check_tensor(value, f"state.{name}")
+        held = given.memory.shape[1] if given.memory.dim() == 3 else self.rows
+        shapes = self._shapes(batch, min(held, self.rows))
+        for value, shape, (name, axes) in zip(given, shapes, AXES.items(), strict=True):
+            checks.check_state(value, shape, axes, f"state.{name}")
+            checks.check_place(value, f"state.{name}", self.keys.weight)
+
+    def _shapes(self, batch: int, rows: int) -> tuple[tuple[int, ...], ...]:
+        """Of each part of a state that holds ``rows`` codes."""
+        one, read = (batch, self.hidden_size), (batch, self.heads * self.width)
+        return one, one, read, (batch, rows, self.width)
 
     def latent(self, out: Float[Tensor, "*T O"]) -> Float[Tensor, "*T W"]:
         """z, which must give back what was seen."""

@@ -402,7 +402,7 @@ class DNC(nn.Module):
             input: (B, input_size).
             state: of the step before; zeros if ``None``.
         """
-        checks.check_step(input, self.input_size)
+        checks.check_step(input, self.input_size, alone=False)
         out, state = self(input[None], state)
         return out[0], state
 

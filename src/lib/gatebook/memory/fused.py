@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gatebook.fused import ways
 from gatebook.fused.cache import NoCompiler
@@ -30,6 +30,9 @@ C_CODE = (Path(__file__).parent / "relational.c").read_text(encoding="utf-8")
 
 WEIGHTS = ("project", "first", "second", "gate")
 NORMS = ("project", "read", "out")
+
+EPSILON = 1e-5
+"""Of the norms, as relational.c has it."""
 
 _SIZES = ("T", "B", "slots", "H", "heads", "room")
 _POINTERS = (
@@ -55,25 +58,70 @@ def kernel_of(cell: Relational, memory: Tensor, noisy: bool) -> build.Kernel | N
     """The compiled step, or ``None`` where the reference loop must run.
 
     It supports one round of attention and a gate for each unit, in float32 and
-    float64. Half precision, autocast, transforms of ``torch.func`` and tools that
-    watch operations use the loop.
+    float64. Half precision, autocast, transforms of ``torch.func``, tools that watch
+    operations and layers that are not the cell's own use the loop.
     """
-    weight = cell.first.weight
     if len(cell.project) > 1 or cell.core.gate_per != "unit" or not memory.numel():
         return None
     if memory.device.type != "cpu" or memory.dtype not in ways.PRECISE:
         return None
     if loop_only() or transformed() or watched() or torch.is_autocast_enabled("cpu"):
         return None
-    if acts_by_itself(memory) or acts_by_itself(weight):
+    if acts_by_itself(memory) or not _is_own(cell, memory):
         return None
     return _kernel(cell, noisy, memory.dtype)
+
+
+def _layers(cell: Relational) -> tuple[nn.Module, ...]:
+    """Its layers in the order of `WEIGHTS` and `NORMS`."""
+    linear = (cell.project[0], cell.first, cell.second, cell.gate_memory)
+    return (*linear, cell.project_norm[0], cell.read_norm[0], cell.out_norm[0])
+
+
+def _is_own(cell: Relational, memory: Tensor) -> bool:
+    """Whether the cell is as it was made: C reads weights and calls no layer."""
+    h, rows = cell.core.hidden_size, sum(cell.core.blocks().values())
+    outputs = (3 * h, h, h, rows, 3 * h, h, h)
+    if _is_altered(cell, Relational):
+        return False
+    pairs = zip(_layers(cell), outputs, strict=True)
+    linear = len(WEIGHTS)
+    return all(
+        _is_plain(layer, (size, h) if k < linear else (size,), memory)
+        for k, (layer, size) in enumerate(pairs)
+    )
+
+
+def _is_plain(layer: nn.Module, shape: tuple[int, ...], memory: Tensor) -> bool:
+    """Whether C can stand for a layer, whose weight must have this shape."""
+    if _is_altered(layer, nn.Linear if len(shape) == 2 else nn.LayerNorm):
+        return False
+    if isinstance(layer, nn.LayerNorm) and layer.eps != EPSILON:
+        return False
+    place, wanted = (memory.dtype, memory.device), (shape, shape[:1])
+    return all(
+        isinstance(t, Tensor)
+        and not acts_by_itself(t)
+        and (t.dtype, t.device) == place
+        and t.shape == size
+        for t, size in zip((layer.weight, layer.bias), wanted, strict=True)
+    )
+
+
+def _is_altered(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether it is of another class, or a user's function runs when it is called.
+
+    Pruning, for one, makes the weight anew in a hook before each call.
+    """
+    hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks"
+    hooked = any(getattr(module, name) for name in (*hooks, "_backward_pre_hooks"))
+    return hooked or type(module) is not kind or "forward" in vars(module)
 
 
 def _kernel(cell: Relational, noisy: bool, kind: torch.dtype) -> build.Kernel | None:
     gate = without_start(cell.core.gate)
     core = UpdateCore(gate, cell.core.hidden_size, C_CODE)
-    options = Options(noise=noisy, training=cell.training and gate.noise.draws)
+    options = Options(noise=noisy, training=noisy)
     try:
         made = build.kernel(core, options, kind)
     except Unprintable:
@@ -107,9 +155,7 @@ def run(
 ) -> tuple[Float[Tensor, "T B N D"], Float[Tensor, "B N D"]]:
     """The memory after each step, and after the last; arguments as for the loop."""
     entered = cell.project_norm[0](cell.project[0](rows))
-    linear = (cell.project[0], cell.first, cell.second, cell.gate_memory)
-    norms = (cell.project_norm[0], cell.read_norm[0], cell.out_norm[0])
-    weights = [t for part in (*linear, *norms) for t in (part.weight, part.bias)]
+    weights = [t for layer in _layers(cell) for t in (layer.weight, layer.bias)]
     operands = [memory, entered, gate_rows, *weights]
     operands = [t.contiguous() for t in operands]
     noise = None if noise is None else noise.contiguous()

@@ -178,8 +178,7 @@ class RMC(names.Named, nn.Module):
             input: (B, input_size).
             state: the memory before the step; as for `forward`.
         """
-        check_tensor(input)
-        checks.check_input(input, 2, self.input_size, batch_first=False)
+        checks.check_step(input, self.input_size, alone=False)
         output, memory = self(input[None], state)
         return output[0], memory
 

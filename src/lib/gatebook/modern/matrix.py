@@ -209,7 +209,7 @@ class MLSTM(Cell):
         n = linear_recurrence(f, k, n)
         least = torch.exp(-m)
         size = torch.maximum((n * q).sum(-1).abs(), least)
-        return (y / size.unsqueeze(-1)).flatten(-2), (c, n[-1], m[-1])
+        return (y / size.unsqueeze(-1)).flatten(-2), (c, n[-1].clone(), m[-1].clone())
 
 
 def stabilised(

@@ -6,6 +6,8 @@ dh_0 = a_1 d_1. On a CPU recurrence.c runs both, on a GPU recurrence.triton; els
 loop of in-place operations does.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +16,7 @@ from torch.library import custom_op
 from gatebook.fused.cpu import threads
 from gatebook.fused.dispatch import HALF, loop_only, transformed, watched
 from gatebook.fused.once import once_only
+from gatebook.memory.rmc import check_tensor
 from gatebook.modern import compiled, gpu
 
 COST = 40
@@ -41,7 +44,9 @@ def linear_recurrence(
         h_1 … h_T, of the shape of ``a``.
 
     Raises:
-        ValueError: for shapes, dtypes or devices that differ, or without a step.
+        TypeError: for anything but tensors.
+        ValueError: for shapes, dtypes or devices that differ, a dtype that is not of
+            real floating-point numbers, or without a step.
 
     Example:
         >>> import torch
@@ -60,26 +65,43 @@ def linear_recurrence(
     return _Recur.apply(a, b, h0)
 
 
-def check(a: Tensor, b: Tensor, h0: Tensor | None) -> None:
-    """Raise ``ValueError`` unless the three fit each other."""
+def check(a: Any, b: Any, h0: Any = None) -> None:
+    """Raise unless the three are tensors that fit each other; ``h0`` may be missing."""
+    check_tensor(a, "a")
     if a.dim() == 0 or len(a) == 0:
         raise ValueError(
             f"a has shape {tuple(a.shape)}; allowed: at least one step, time first"
         )
+    check_real("a", a)
     given = {"b": (b, a.shape), "h0": (h0, a.shape[1:])}
     for name, (tensor, shape) in given.items():
-        if tensor is None:
+        if tensor is None and name == "h0":
             continue
+        check_tensor(tensor, name)
         if tensor.shape != shape:
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)}; allowed: {tuple(shape)}, "
                 "that of a" + " without time" * (name == "h0")
             )
-        if (tensor.dtype, tensor.device) != (a.dtype, a.device):
-            raise ValueError(
-                f"{name} has dtype {tensor.dtype} on {tensor.device}; allowed: "
-                f"{a.dtype} on {a.device}, as a"
-            )
+        check_alike(name, tensor, "a", a)
+
+
+def check_real(name: str, x: Tensor) -> None:
+    """Raise unless a tensor has real floating-point numbers."""
+    if not x.is_floating_point():
+        raise ValueError(
+            f"{name} has dtype {x.dtype}; allowed: a floating-point dtype such as "
+            "torch.float32, since gradients are worked out for real numbers"
+        )
+
+
+def check_alike(name: str, x: Tensor, first_name: str, first: Tensor) -> None:
+    """Raise unless ``x`` has dtype and device of ``first``."""
+    if (x.dtype, x.device) != (first.dtype, first.device):
+        raise ValueError(
+            f"{name} has dtype {x.dtype} on {x.device}; allowed: {first.dtype} on "
+            f"{first.device}, as {first_name}"
+        )
 
 
 def loop(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gatebook.errors import check_count
+from gatebook.modern.recurrence import check
 
 
 def chunked(
@@ -27,8 +28,11 @@ def chunked(
         chunk: steps in a chunk; ``None`` takes √T, rounded up.
 
     Raises:
-        ValueError: for a chunk that is not a positive integer.
+        TypeError: for anything but tensors.
+        ValueError: for a chunk that is not a positive integer, shapes that differ, or
+            no step.
     """
+    check(a, b)
     size = math.isqrt(len(a) - 1) + 1 if chunk is None else chunk
     check_count("chunk", size)
     count = -(-len(a) // size)
@@ -58,8 +62,9 @@ def associative(
     """Doubling: (a, b) after (a', b') is (a a', a b' + b), and that is associative.
 
     After k rounds each place knows its last 2ᵏ steps (Hillis and Steele 1986):
-    log₂ T rounds, T log₂ T work. Arguments as for `chunked`.
+    log₂ T rounds, T log₂ T work. Arguments and errors as for `chunked`.
     """
+    check(a, b)
     width = 1
     while width < len(a):
         before_a, before_b = a[:-width], b[:-width]

@@ -47,7 +47,7 @@ def run(
     if detached is not None:
         blind = detached.view(len(detached), -1).expand(entered.shape[:2]).contiguous()
     outputs, *last = _Run.apply(scale, blind, entered, weight, *state)
-    return outputs, (outputs[-1], *last)
+    return outputs, (outputs[-1].clone(), *last)
 
 
 class _Run(torch.autograd.Function):

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gatebook.errors import check_count, check_positive
+from gatebook.errors import check_count, check_finite, check_positive
 from gatebook.gates import Constant
 
 
@@ -135,11 +135,18 @@ class Spaced(Constant):
     Arguments:
         low: the first head's bias.
         high: the last one's.
+
+    Raises:
+        ValueError: unless both are finite.
     """
 
     bias: float = field(default=0.0, init=False, repr=False)
     low: float = 3.0
     high: float = 6.0
+
+    def __post_init__(self):
+        check_finite("low", self.low)
+        check_finite("high", self.high)
 
     def forget_bias(self, units: int, generator: torch.Generator | None) -> Tensor:
         """From ``low`` to ``high``, shape (units,)."""

@@ -5,6 +5,7 @@ products as it goes (matrix.c, selective.c) and keeps one state in sixteen for t
 back. Elsewhere, and under `gatebook.reference`, `linear_recurrence` gets them whole.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -14,8 +15,9 @@ from torch import Tensor
 from gatebook.fused.cpu import threads
 from gatebook.fused.dispatch import loop_only, transformed, watched
 from gatebook.fused.once import once_only
+from gatebook.memory.rmc import check_tensor
 from gatebook.modern import compiled
-from gatebook.modern.recurrence import linear_recurrence
+from gatebook.modern.recurrence import check_alike, check_real, linear_recurrence
 
 EVERY = 16
 """Steps from one state that is kept to the next, as the C files have it."""
@@ -26,6 +28,43 @@ def fast(name: str, *tensors: Tensor) -> bool:
     if loop_only() or transformed() or watched():
         return False
     return compiled.usable(name, *tensors)
+
+
+def check_axes(given: Mapping[str, tuple[Any, str]]) -> None:
+    """Raise unless tensors of equal letters have equal sizes, and a step.
+
+    Arguments:
+        given: by name a tensor and a letter for each of its axes, "T" of the first one
+            for time; of each letter the first tensor decides the size.
+
+    Raises:
+        TypeError: for anything but tensors.
+        ValueError: for another shape, dtype or device.
+    """
+    (first_name, (first, _)), *_ = given.items()
+    sizes: dict[str, int] = {}
+    for name, (x, axes) in given.items():
+        check_tensor(x, name)
+        _check_shape(name, x, axes, sizes)
+        check_real(name, x)
+        check_alike(name, x, first_name, first)
+        sizes = dict(zip(axes, x.shape, strict=True)) | sizes
+    if sizes["T"] == 0:
+        raise ValueError(
+            f"{first_name} has shape {tuple(first.shape)}; allowed: at least one step"
+        )
+
+
+def _check_shape(name: str, x: Tensor, axes: str, sizes: Mapping[str, int]) -> None:
+    """Raise unless a tensor has these axes, those in ``sizes`` with their sizes."""
+    known = {axis: sizes[axis] for axis in axes if axis in sizes}
+    found = dict(zip(axes, x.shape, strict=False))
+    if x.dim() != len(axes) or any(found[axis] != n for axis, n in known.items()):
+        words = ", ".join(f"{axis} = {n}" for axis, n in known.items())
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}; allowed: ({', '.join(axes)})"
+            + f" with {words}" * bool(known)
+        )
 
 
 def matrix_recurrence(
@@ -46,12 +85,18 @@ def matrix_recurrence(
 
     Returns:
         all y, and the last state.
+
+    Raises:
+        TypeError: for anything but tensors.
+        ValueError: for shapes, dtypes or devices that do not fit, or without a step.
     """
+    given = {"f": (f, "TBNK"), "k": (k, "TBNK"), "v": (v, "TBNV"), "q": (q, "TBNK")}
+    check_axes(given | {"state": (state, "BNKV")})
     if fast("matrix", f, k, v, q, state):
         return _Matrix.apply(*(x.contiguous() for x in (f, k, q, v, state)))
     factors = f.unsqueeze(-1).expand(*f.shape, v.shape[-1])
     states = linear_recurrence(factors, k.unsqueeze(-1) * v.unsqueeze(-2), state)
-    return torch.einsum("tbnkv,tbnk->tbnv", states, q), states[-1]
+    return torch.einsum("tbnkv,tbnk->tbnv", states, q), states[-1].clone()
 
 
 def selective_recurrence(
@@ -74,7 +119,14 @@ def selective_recurrence(
 
     Returns:
         all y, and the last state.
+
+    Raises:
+        TypeError: for anything but tensors.
+        ValueError: for shapes, dtypes or devices that do not fit, or without a step.
     """
+    given = {"step": (step, "TBD"), "u": (u, "TBD"), "a": (a, "DN")}
+    given |= {"b": (b, "TBN"), "c": (c, "TBN"), "state": (state, "BDN")}
+    check_axes(given)
     if fast("selective", step, u, a, b, c, state):
         turned = a.t().contiguous(), state.transpose(1, 2).contiguous()
         rest = [x.contiguous() for x in (step, u, b, c)]
@@ -82,7 +134,7 @@ def selective_recurrence(
         return y, last.transpose(1, 2)
     factors = torch.exp(-step.unsqueeze(-1) * a)
     states = linear_recurrence(factors, u.unsqueeze(-1) * b.unsqueeze(-2), state)
-    return torch.einsum("tbdn,tbn->tbd", states, c), states[-1]
+    return torch.einsum("tbdn,tbn->tbd", states, c), states[-1].clone()
 
 
 # --------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gatebook.errors import check_count
+from gatebook.errors import check_count, is_integer
 from gatebook.gates import Gate
 from gatebook.gates.auxiliary import Blocks
 from gatebook.modern import gates
@@ -54,7 +54,7 @@ class _Vector(Cell):
     ) -> tuple[Tensor, Tensor]:
         self._note(effective_forget=f)
         states = linear_recurrence(*held(f, b, real), h)
-        return states, states[-1]
+        return states, states[-1].clone()  # not a part of the output
 
 
 class MinGRU(_Vector):
@@ -176,7 +176,16 @@ class Bounds(nn.Module):
         nn.init.zeros_(self.logits)
 
     def of(self, layer: int) -> Float[Tensor, " H"]:
-        """The lower bounds of a layer's gates, in [0, 1); layers count from 0."""
+        """The lower bounds of a layer's gates, in [0, 1); layers count from 0.
+
+        Raises:
+            ValueError: for a layer that is not there.
+        """
+        if not (is_integer(layer) and 0 <= int(layer) < len(self.logits)):
+            raise ValueError(
+                f"layer is {layer!r}; allowed: an integer from 0 to "
+                f"{len(self.logits) - 1}, a layer of these bounds"
+            )
         return self.logits.softmax(0)[:layer].sum(0)
 
 
@@ -350,4 +359,4 @@ class RGLRU(Cell):
         self._note(effective_forget=f)
         b = scale * pre["input"].sigmoid() * wide(u)
         states = linear_recurrence(*held(f, b, real), state)
-        return states, states[-1]
+        return states, states[-1].clone()  # not a part of the output

@@ -149,14 +149,15 @@ def check_packed(packed: PackedSequence, input_size: int) -> None:
         )
 
 
-def check_step(x: Any, input_size: int) -> None:
-    """Raise unless ``x`` is one step: (B, input_size), or (input_size,)."""
+def check_step(x: Any, input_size: int, alone: bool = True) -> None:
+    """Raise unless ``x`` is one step: (B, input_size), ``alone`` also (input_size,)."""
     if not isinstance(x, Tensor):
         raise TypeError(f"input is a {type(x).__name__}; allowed: a tensor, one step")
-    if x.dim() not in (1, 2) or x.shape[-1] != input_size:
+    if x.dim() not in ((1, 2) if alone else (2,)) or x.shape[-1] != input_size:
         raise ValueError(
-            f"input has shape {tuple(x.shape)}; allowed: (B, input_size) or "
-            f"(input_size,), one step, with input_size {input_size}"
+            f"input has shape {tuple(x.shape)}; allowed: (B, input_size)"
+            + " or (input_size,)" * alone
+            + f", one step, with input_size {input_size}"
         )
 
 

@@ -37,6 +37,9 @@ KINDS = {
 }
 """Of each verdict the colour's class, and a sign that is filled at the paper's size."""
 
+AT_SIZE = ("reproduced", "partly", "contradicted", "undecided")
+"""The verdicts of runs at the paper's own model and task."""
+
 COUNTED = {"agrees": "agree", "partly": "partly", "differs": "differ", "open": "open"}
 """The classes of verdicts, as words that a number stands before."""
 
@@ -79,13 +82,20 @@ def tally(page: str) -> HTML:
     return chips(row.verdict for row in entries(page))
 
 
-def chips(verdicts: Iterable[str]) -> HTML:
-    """The same of verdicts that a page's own table gives."""
+def tally_at_size(rows: Sequence[Row]) -> HTML:
+    """How many of all claims were judged at the paper's own model and task, and how."""
+    judged = [row.verdict for row in rows if row.verdict in AT_SIZE]
+    whole = f"{len(judged)} of {len(rows)} claims are judged"
+    return chips(judged, f"{whole} at the paper's own model and task")
+
+
+def chips(verdicts: Iterable[str], lead: str = "The verdicts of this page") -> HTML:
+    """The same of verdicts that a page's own table gives, or of others, as it says."""
     counts = Counter(verdicts)
     words = " ".join(
         f"{chip(word)}\u00a0×\u00a0{counts[word]}" for word in KINDS if counts[word]
     )
-    return HTML(f'<p class="claims-tally">The verdicts of this page: {words}</p>')
+    return HTML(f'<p class="claims-tally">{lead}: {words}</p>')
 
 
 def table(
