@@ -84,12 +84,6 @@ def test_a_missing_file_is_named(tmp_path):
         from_files("own", files)
 
 
-def test_an_unknown_way_to_cut_is_refused():
-    parts = dict.fromkeys(("train", "valid", "test"), (["a"], ["b"]))
-    with pytest.raises(KeyError):
-        made("own", parts, ("blanks", "by ear"))
-
-
 def test_long_pairs_are_left_out_and_counted():
     short = bitext().limited(3)
     assert max(len(x.split()) for x in short.parts["train"].source) == 3
