@@ -13,8 +13,8 @@ from gatebook.gates import (
     Master,
     Ordered,
 )
-from gatebook.memory.rmc import check_tensor
 from gatebook.rnn import name_gates, unit_means
+from gatebook.rnn.checks import check_tensor
 from torch import nn
 
 TIED = {"R", "UR", "OR", "UR-s4", "CIFG"}  # gates with i = 1 - f

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from gatebook.errors import check_count
 from gatebook.gates import Gate
-from gatebook.memory.rmc import check_tensor
 from gatebook.random import Streams
 from gatebook.rnn import LSTMCell, checks
 
@@ -131,7 +130,7 @@ class RMA(nn.Module):
             TypeError: for anything but a tensor and an `RMAState`.
             ValueError: for another shape, dtype or device, or an input without steps.
         """
-        check_tensor(input)
+        checks.check_tensor(input)
         checks.check_input(input, 3, self.input_size, self.batch_first)
         checks.check_place(input, "input", self.keys.weight)
         state, outs = self._state(state, input[0]), []
@@ -203,7 +202,7 @@ class RMA(nn.Module):
     def _check_state(self, given: RMAState, batch: int) -> None:
         """Raise unless a state is of this module, after any number of steps."""
         for name, value in given._asdict().items():
-            check_tensor(value, f"state.{name}")
+            checks.check_tensor(value, f"state.{name}")
         held = given.memory.shape[1] if given.memory.dim() == 3 else self.rows
         shapes = self._shapes(batch, min(held, self.rows))
         for value, shape, (name, axes) in zip(given, shapes, AXES.items(), strict=True):

@@ -16,7 +16,6 @@ from gatebook.errors import check_count
 from gatebook.gates import Blocks, Gate
 from gatebook.memory import addressing, compiled
 from gatebook.memory.interface import Asked, Interface, Layout
-from gatebook.memory.rmc import check_tensor
 from gatebook.random import Streams
 from gatebook.recurrence.cells import Core, Step, noise_blocks, split
 from gatebook.recurrence.scan import draw
@@ -382,7 +381,7 @@ class DNC(nn.Module):
         Returns:
             the outputs [h ; r'_1 .. r'_R], and the last state.
         """
-        check_tensor(input)
+        checks.check_tensor(input)
         checks.check_input(input, 3, self.input_size, self.batch_first)
         checks.check_place(input, "input", self.interface.weight)
         kind = _autocasts_to(input)

@@ -152,7 +152,7 @@ class RMC(names.Named, nn.Module):
             the memory after each step, its slots side by side (W = N · D), and the
             last memory.
         """
-        check_tensor(input)
+        checks.check_tensor(input)
         checks.check_input(input, 3, self.input_size, batch_first=False)
         checks.check_place(input, "input", self.input.weight)
         memory = self._state(state, input.shape[1])
@@ -185,7 +185,7 @@ class RMC(names.Named, nn.Module):
     def _state(self, given: Tensor | None, batch: int) -> Float[Tensor, "B N D"]:
         if given is None:
             return self.initial_memory(batch)
-        check_tensor(given, "state")
+        checks.check_tensor(given, "state")
         shape = (batch, self.slots, self.slot_size)
         checks.check_state(given, shape, ("batch", "slots", "slot_size"), "state")
         checks.check_place(given, "state", self.input.weight)
@@ -229,12 +229,6 @@ class RMC(names.Named, nn.Module):
         words += [f"blocks={self.blocks}"] if self.blocks != 1 else []
         words += ["gate_per='slot'"] if self.core.gate_per == "slot" else []
         return ", ".join(words)
-
-
-def check_tensor(value: Any, name: str = "input") -> None:
-    """Raise ``TypeError`` for anything but a tensor, a ``PackedSequence`` for one."""
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} is a {type(value).__name__}; allowed: a tensor")
 
 
 def check_heads(heads: int, slot_size: int) -> None:

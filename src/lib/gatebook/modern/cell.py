@@ -12,7 +12,6 @@ from gatebook.errors import check_count, check_flag
 from gatebook.fused.dispatch import HALF, autocasts
 from gatebook.gates import Constant, Gate
 from gatebook.gates.auxiliary import Blocks
-from gatebook.memory.rmc import check_tensor
 from gatebook.modern import gates
 from gatebook.random import Streams
 from gatebook.rnn import checks, names
@@ -250,7 +249,7 @@ class Cell(names.Named, nn.Module):
                 f"{', '.join(shapes)}, or None"
             )
         for (name, shape), part in zip(shapes.items(), parts, strict=True):
-            check_tensor(part, name)
+            checks.check_tensor(part, name)
             axes = ("batch", *(f"size {n}" for n in shape))
             checks.check_state(part, (*batch, *shape), axes, name)
             if part.dtype != kind or part.device != x.device:

@@ -16,8 +16,8 @@ from torch.library import custom_op
 from gatebook.fused.cpu import threads
 from gatebook.fused.dispatch import HALF, loop_only, transformed, watched
 from gatebook.fused.once import once_only
-from gatebook.memory.rmc import check_tensor
 from gatebook.modern import compiled, gpu
+from gatebook.rnn.checks import check_tensor
 
 COST = 40
 """One step of a channel takes as long as this many multiplications in a product."""

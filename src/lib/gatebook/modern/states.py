@@ -15,9 +15,9 @@ from torch import Tensor
 from gatebook.fused.cpu import threads
 from gatebook.fused.dispatch import loop_only, transformed, watched
 from gatebook.fused.once import once_only
-from gatebook.memory.rmc import check_tensor
 from gatebook.modern import compiled
 from gatebook.modern.recurrence import check_alike, check_real, linear_recurrence
+from gatebook.rnn.checks import check_tensor
 
 EVERY = 16
 """Steps from one state that is kept to the next, as the C files have it."""

@@ -149,6 +149,12 @@ def check_packed(packed: PackedSequence, input_size: int) -> None:
         )
 
 
+def check_tensor(value: Any, name: str = "input") -> None:
+    """Raise ``TypeError`` for anything but a tensor, a ``PackedSequence`` for one."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; allowed: a tensor")
+
+
 def check_step(x: Any, input_size: int, alone: bool = True) -> None:
     """Raise unless ``x`` is one step: (B, input_size), ``alone`` also (input_size,)."""
     if not isinstance(x, Tensor):
