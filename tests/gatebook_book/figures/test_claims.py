@@ -110,8 +110,8 @@ def test_the_tally_at_the_papers_size_leaves_small_runs_and_claims_without_one_o
     words = ["undecided", "agrees (small)", "reproduced", "no run", "undecided"]
     found = tree(claims.tally_at_size([row(word) for word in words])).itertext()
     text = "".join(found).replace("\xa0", " ")
-    assert text.startswith("3 of 5 claims are judged at the paper's own model")
-    assert text.endswith("● reproduced × 1 ? undecided × 2")
+    lead = "The verdicts at the paper's own size"
+    assert text == f"{lead}: ● reproduced × 1 ? undecided × 2"
 
 
 def test_a_method_whose_runs_all_diverged_is_named():

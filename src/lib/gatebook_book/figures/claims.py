@@ -83,10 +83,9 @@ def tally(page: str) -> HTML:
 
 
 def tally_at_size(rows: Sequence[Row]) -> HTML:
-    """How many of all claims were judged at the paper's own model and task, and how."""
+    """How many claims have which verdict by runs at the paper's own model and task."""
     judged = [row.verdict for row in rows if row.verdict in AT_SIZE]
-    whole = f"{len(judged)} of {len(rows)} claims are judged"
-    return chips(judged, f"{whole} at the paper's own model and task")
+    return chips(judged, "The verdicts at the paper's own size")
 
 
 def chips(verdicts: Iterable[str], lead: str = "The verdicts of this page") -> HTML:
