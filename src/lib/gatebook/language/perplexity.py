@@ -14,6 +14,11 @@ from gatebook.language.windows import begins_of
 from gatebook.modes import evaluating
 
 
+def of_loss(loss: float) -> float:
+    """exp(loss): infinite on overflow, and NaN stays NaN."""
+    return math.inf if loss >= 700 else math.exp(loss)
+
+
 @dataclass(frozen=True)
 class Perplexity:
     """How well a text is predicted.
@@ -29,7 +34,7 @@ class Perplexity:
     @property
     def value(self) -> float:
         """exp(loss): a uniform choice among this many words; infinite on overflow."""
-        return math.inf if self.loss >= 700 else math.exp(self.loss)  # NaN stays
+        return of_loss(self.loss)
 
     def __str__(self) -> str:
         return f"{self.value:.2f} over {self.tokens:,} tokens"

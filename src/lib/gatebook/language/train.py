@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from gatebook.language.corpus import Corpus
 from gatebook.language.model import Hidden, LanguageModel, State, detached
-from gatebook.language.perplexity import part_perplexity
+from gatebook.language.perplexity import of_loss, part_perplexity
 from gatebook.language.reading import check_vocabulary
 from gatebook.language.recipe import Recipe
 from gatebook.language.windows import columns, draw_length
@@ -261,7 +261,7 @@ class _Training:
         scores = {
             "epoch": progress.epoch + progress.row / self.rows,
             "perplexity": found.value,
-            "train_perplexity": _exp(sum(progress.recent) / len(progress.recent)),
+            "train_perplexity": of_loss(sum(progress.recent) / len(progress.recent)),
             "averaging": float(progress.averaging),
         }
         progress.history.note(progress.history.step, scores)
@@ -364,10 +364,6 @@ def _optimizer(
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-
-
-def _exp(x: float) -> float:
-    return math.inf if x >= 700 else math.exp(x)  # NaN stays
 
 
 def _check_parts(corpus: Corpus) -> None:

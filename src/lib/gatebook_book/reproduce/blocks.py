@@ -1,5 +1,6 @@
 """What there is to run, in which order: the blocks of ``book/reproduce.yaml``."""
 
+import functools
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -125,23 +126,28 @@ def blocks() -> list[Block]:
     Raises:
         ValueError: for a field or a value that a block does not have.
     """
+    return list(_parsed(file(), read_text(file())))
+
+
+@functools.lru_cache(maxsize=4)  # the ledger asks for each of its claims
+def _parsed(place: Path, text: str) -> tuple[Block, ...]:
     known = set(Block.__dataclass_fields__)
     made = []
-    for number, entry in enumerate(yaml.safe_load(read_text(file())) or [], 1):
+    for number, entry in enumerate(yaml.safe_load(text) or [], 1):
         for name in entry:
             if name not in known:
                 raise ValueError(
-                    f"{file()}: unknown field {name!r}; {suggest(name, known)}"
+                    f"{place}: unknown field {name!r}; {suggest(name, known)}"
                 )
         needed = ("page", "profile", "why", "methods", "seeds", "shape")
         if lacking := [name for name in needed if name not in entry]:
-            raise ValueError(f"{file()}: block {number} lacks {', '.join(lacking)}")
+            raise ValueError(f"{place}: block {number} lacks {', '.join(lacking)}")
         texts = {k: str(v) for k, v in (entry.get("given") or {}).items()}
         try:
             made.append(Block(**entry | {"given": texts}))
         except ValueError as error:
-            raise ValueError(f"{file()}, block {number}: {error}") from error
-    return made
+            raise ValueError(f"{place}, block {number}: {error}") from error
+    return tuple(made)
 
 
 def chosen(target: str | None, profile: str) -> list[Block]:
